@@ -1,0 +1,33 @@
+//! Indices into the per-CPU `COUNTERS` array: what was seen and, above all, what was lost.
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $constant:ident = $index:literal, $name:literal;)*) => {
+        $($(#[$doc])* pub const $constant: u32 = $index;)*
+        /// Name of every counter, by index.
+        pub const NAMES: &[&str] = &[$($name),*];
+    };
+}
+
+counters! {
+    /// bind() and listen() refusals and exhaustions seen by the kernel side.
+    REFUSALS = 0, "refusals";
+    /// Refusals that found the ring buffer full.
+    REFUSALS_LOST = 1, "refusals_lost";
+    /// Holders of a reported refusal that found the ring buffer full.
+    HOLDERS_LOST = 2, "holders_lost";
+    /// First-port announcements of processes that found the ring buffer full.
+    PROCESSES_LOST = 3, "processes_lost";
+    /// Assignments not recorded because `PORTS` was full.
+    PORTS_FULL = 4, "ports_full";
+    /// bind() or listen() calls not followed because `ATTEMPTS` was full.
+    ATTEMPTS_FULL = 5, "attempts_full";
+    /// Bucket walks that stopped at their bound with sockets left to see.
+    WALKS_CUT = 6, "walks_cut";
+    /// Port assignments recorded.
+    ASSIGNMENTS = 7, "assignments";
+    /// Sockets found by the start-up snapshot.
+    PREEXISTING = 8, "preexisting";
+}
+
+/// Number of counters.
+pub const COUNT: u32 = NAMES.len() as u32;

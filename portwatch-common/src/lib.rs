@@ -1,0 +1,17 @@
+//! What the kernel side and the user side of portwatch agree on: records, tables, tuning values, field offsets.
+//!
+//! No logic lives here. Everything is `repr(C)` with explicit padding, without `bool`, `Option` or data enums,
+//! so that any bytes are a valid value of every type and decoding can never be undefined behaviour.
+#![no_std]
+
+pub mod counter;
+pub mod map;
+pub mod offsets;
+#[cfg(feature = "user")]
+mod pod;
+pub mod record;
+
+pub use offsets::Offsets;
+pub use record::{
+    Assignment, Attempt, Holder, LastOwner, PortKey, Process, ProcessKey, Refusal, Socket, Task, Tuning,
+};

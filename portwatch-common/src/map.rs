@@ -1,0 +1,34 @@
+//! Names and default sizes of the BPF maps, and the names of the two read-only globals.
+
+/// Socket address → [`crate::Assignment`]; a plain hash, because LRU would evict the old, long-lived client first.
+pub const PORTS: &str = "PORTS";
+/// The same for UDP sockets of the tracepoint backend, which sees no UDP release; LRU, so that it cannot fill up.
+pub const DATAGRAMS: &str = "DATAGRAMS";
+/// Port → [`crate::LastOwner`]: names the dead behind TIME_WAIT where no hook hands the record over.
+pub const LAST: &str = "LAST";
+/// Processes already announced to user space.
+pub const PROCESS: &str = "PROCESS";
+/// bind() and listen() calls that are being decided right now, by thread.
+pub const ATTEMPTS: &str = "ATTEMPTS";
+/// Per-CPU counters, indexed by [`crate::counter`].
+pub const COUNTERS: &str = "COUNTERS";
+/// The ring buffer: refusals, their holders, new processes.
+pub const EVENTS: &str = "EVENTS";
+
+/// Read-only global of type [`crate::Offsets`].
+pub const OFFSETS_GLOBAL: &str = "OFFSETS";
+/// Read-only global of type [`crate::Tuning`].
+pub const TUNING_GLOBAL: &str = "TUNING";
+
+/// Entries of [`PORTS`] unless told otherwise: sockets that hold a port at one time.
+pub const PORTS_ENTRIES: u32 = 262_144;
+/// Entries of [`DATAGRAMS`].
+pub const DATAGRAMS_ENTRIES: u32 = 16_384;
+/// Entries of [`LAST`].
+pub const LAST_ENTRIES: u32 = 65_536;
+/// Entries of [`PROCESS`].
+pub const PROCESS_ENTRIES: u32 = 16_384;
+/// Entries of [`ATTEMPTS`]: threads inside bind() or listen() at one time.
+pub const ATTEMPTS_ENTRIES: u32 = 4_096;
+/// Bytes of the ring buffer: a power of two and a multiple of the page size.
+pub const EVENTS_BYTES: u32 = 1 << 20;

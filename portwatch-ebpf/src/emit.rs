@@ -1,0 +1,160 @@
+//! Writing the ring buffer, and counting what found it full.
+
+use aya_ebpf::helpers::bpf_probe_read_user_buf;
+use aya_ebpf::helpers::generated::bpf_probe_read_user;
+use portwatch_common::{
+    Assignment, Holder, LastOwner, PortKey, Process, Socket, Task, counter,
+    record::{ARGV_BYTES, found_by, tag},
+};
+
+use crate::field::{Probed, field};
+use crate::maps::{DATAGRAMS, EVENTS, LAST, PORTS, constant, count};
+use crate::{release, sock, task};
+
+/// Holders wait for the refusal that closes their group.
+const NO_WAKEUP: u64 = 1;
+/// The kernel's adaptive wake-up only fires for a reader that has caught up, which a silent holder prevents.
+pub(crate) const WAKEUP: u64 = 2;
+
+/// Announces a process with its arguments.
+#[inline(always)]
+pub(crate) fn process(of: &Task) {
+    let Some(mut entry) = EVENTS.reserve::<Process>(0) else {
+        count(counter::PROCESSES_LOST);
+        return;
+    };
+    let process = entry.as_mut_ptr();
+    // SAFETY: the entry is ours until submitted, and every byte of it is written here.
+    unsafe {
+        (*process).tag = tag::PROCESS;
+        (*process).task = *of;
+        (*process).argv = [0; ARGV_BYTES];
+        (*process).argv_len = arguments(&raw mut (*process).argv);
+    }
+    entry.submit(WAKEUP);
+}
+
+/// Copies the arguments of the current process; returns how many bytes. Pages that are not in memory read as nothing.
+#[inline(always)]
+unsafe fn arguments(into: *mut [u8; ARGV_BYTES]) -> u32 {
+    let mm: u64 = field!(Probed, task::current_address(), task_mm);
+    if mm == 0 {
+        return 0;
+    }
+    let start: u64 = field!(Probed, mm as *const u8, mm_arg_start);
+    let end: u64 = field!(Probed, mm as *const u8, mm_arg_end);
+    let length = end.wrapping_sub(start);
+    if length >= ARGV_BYTES as u64 {
+        // SAFETY: the helper checks the user address; the buffer is a whole ring entry's array.
+        let read = unsafe { bpf_probe_read_user_buf(start as *const u8, &mut *into) };
+        return if read.is_ok() { ARGV_BYTES as u32 } else { 0 };
+    }
+    // The mask tells older verifiers what the comparison above already says.
+    let length = length as u32 & (ARGV_BYTES as u32 - 1);
+    // SAFETY: as above, and `length` is less than the array.
+    let failed = unsafe { bpf_probe_read_user(into.cast(), length, start as *const _) };
+    if failed == 0 { length } else { 0 }
+}
+
+/// Sends the socket at the address `sk`, met in the port table of namespace `netns`, with its assignment. Returns the
+/// number of records sent, 0 where the socket is on another port after all, or [`LOST`].
+///
+/// A global function, like the walks that call it.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn send_holder(sk: u64, refusal: u64, netns: u32, port: u32) -> u32 {
+    let sk = sk as *const u8;
+    let number: u16 = field!(Probed, sk, skc_num);
+    if u32::from(number) != port || sock::netns::<Probed>(sk) != netns {
+        return 0;
+    }
+    let Some(mut entry) = EVENTS.reserve::<Holder>(0) else {
+        count(counter::HOLDERS_LOST);
+        return LOST;
+    };
+    // SAFETY: the entry is ours until submitted, and `meet` writes every byte of it.
+    let holder = unsafe { &mut *entry.as_mut_ptr() };
+    meet(sk, found_by::WALK, holder);
+    holder.refusal = refusal;
+    let nameless = holder.has_assignment == 0;
+    entry.submit(NO_WAKEUP);
+    if nameless { 1 + last_owner(sk, refusal, number) } else { 1 }
+}
+
+/// [`send_holder`]: the ring was full.
+pub(crate) const LOST: u32 = u32::MAX;
+
+/// Writes everything known of a socket and its assignment.
+#[inline(always)]
+pub(crate) fn meet(sk: *const u8, found_by: u8, holder: &mut Holder) {
+    holder.tag = tag::HOLDER;
+    holder.found_by = found_by;
+    holder.pad = 0;
+    holder.refusal = 0;
+    holder.released_ns = 0;
+    sock::describe(sk, &mut holder.socket);
+    let key = sk as u64;
+    let mut record = PORTS.get_ptr(key);
+    if record.is_none() && constant!(TUNING.datagrams) != 0 {
+        record = DATAGRAMS.get_ptr(key);
+    }
+    holder.has_assignment = 0;
+    holder.assignment = Assignment::default();
+    if let Some(record) = record {
+        // SAFETY: a map value, read by copy.
+        holder.assignment = unsafe { *record };
+        holder.has_assignment = u8::from(same_life(&holder.socket, &holder.assignment));
+    }
+}
+
+/// Socket addresses are reused at once: another inode is another socket.
+#[inline(always)]
+fn same_life(socket: &Socket, assignment: &Assignment) -> bool {
+    socket.inode == 0 || assignment.inode == 0 || socket.inode == assignment.inode
+}
+
+/// Sends the record that `LAST` keeps for the connection of `sk`. Returns the number of records sent.
+#[inline(always)]
+fn last_owner(sk: *const u8, refusal: u64, port: u16) -> u32 {
+    let mut socket = Socket::default();
+    sock::endpoints(sk, &mut socket);
+    let key: PortKey = release::key(sock::netns::<Probed>(sk), port, sock::IPPROTO_TCP as u8, &socket);
+    let Some(last) = LAST.get_ptr(key) else { return 0 };
+    let Some(mut entry) = EVENTS.reserve::<Holder>(0) else {
+        count(counter::HOLDERS_LOST);
+        return 0;
+    };
+    // SAFETY: a map value and a ring entry that is ours until submitted; every byte is written.
+    unsafe { write_last(&*last, &mut *entry.as_mut_ptr(), refusal, &key) };
+    entry.submit(NO_WAKEUP);
+    1
+}
+
+#[inline(always)]
+fn write_last(last: &LastOwner, holder: &mut Holder, refusal: u64, key: &PortKey) {
+    *holder = Holder::default();
+    holder.tag = tag::HOLDER;
+    holder.found_by = found_by::LAST;
+    holder.has_assignment = 1;
+    holder.refusal = refusal;
+    holder.assignment = last.assignment;
+    holder.released_ns = last.released_ns;
+    holder.socket.local = last.local;
+    holder.socket.remote = last.remote;
+    holder.socket.remote_port = last.remote_port;
+    holder.socket.family = last.family;
+    holder.socket.local_port = key.port;
+    holder.socket.netns = key.netns;
+    holder.socket.protocol = u16::from(key.protocol);
+    holder.socket.state = sock::TCP_TIME_WAIT;
+}
+
+/// Sends a holder that a verdict hook has already written down. Returns whether the ring took it.
+#[inline(always)]
+pub(crate) fn verdict(holder: &Holder) -> bool {
+    if EVENTS.output::<Holder>(holder, NO_WAKEUP).is_err() {
+        count(counter::HOLDERS_LOST);
+        return false;
+    }
+    true
+}

@@ -1,0 +1,58 @@
+//! Reading kernel memory: as plain loads through typed pointers, or through `bpf_probe_read_kernel`.
+
+use aya_ebpf::helpers::bpf_probe_read_kernel;
+use portwatch_common::offsets::ABSENT;
+
+/// A way to read a `T` that lies `offset` bytes behind `base`.
+pub(crate) trait Access {
+    /// The value; zero where it cannot be read.
+    fn read<T: Copy + Default>(base: *const u8, offset: u32) -> T;
+}
+
+/// For pointers that the verifier knows by type: arguments of fentry, fexit and tp_btf programs, and what they lead to.
+/// A bad pointer reads as zero, by the kernel's exception table.
+pub(crate) struct Typed;
+
+/// For any address; works in every program type.
+pub(crate) struct Probed;
+
+impl Access for Typed {
+    #[inline(always)]
+    fn read<T: Copy + Default>(base: *const u8, offset: u32) -> T {
+        // SAFETY: the verifier refuses the program unless this load is in bounds of the pointer's type.
+        unsafe { core::ptr::read_volatile(base.add(offset as usize).cast()) }
+    }
+}
+
+impl Access for Probed {
+    #[inline(always)]
+    fn read<T: Copy + Default>(base: *const u8, offset: u32) -> T {
+        // SAFETY: the helper checks the address and fails on a bad one.
+        unsafe { bpf_probe_read_kernel(base.add(offset as usize).cast()) }.unwrap_or_default()
+    }
+}
+
+/// Reads a field of `base` at the offset that user space found for it.
+macro_rules! field {
+    ($access:ty, $base:expr, $name:ident) => {
+        <$access as $crate::field::Access>::read($base, $crate::maps::constant!(OFFSETS.$name))
+    };
+}
+pub(crate) use field;
+
+/// Whether the running kernel has the field.
+macro_rules! present {
+    ($name:ident) => {
+        $crate::maps::constant!(OFFSETS.$name) != portwatch_common::offsets::ABSENT
+    };
+}
+pub(crate) use present;
+
+/// Reads the bit field that starts at bit `position`; `mask` says how many bits it has.
+#[inline(always)]
+pub(crate) fn bits<A: Access>(base: *const u8, position: u32, mask: u8) -> u8 {
+    if position == ABSENT {
+        return 0;
+    }
+    (A::read::<u8>(base, position / 8) >> (position % 8)) & mask
+}

@@ -1,0 +1,202 @@
+//! The fexit backend: the kernel's own port functions, with typed arguments and their results.
+//!
+//! Releases are taken at the exit of the releasing function: the socket has then left the port table, so that a
+//! comparison on another CPU that still met it there has also still found its record.
+
+use aya_ebpf::helpers::bpf_get_current_pid_tgid;
+use aya_ebpf::macros::{fentry, fexit};
+use aya_ebpf::programs::{FEntryContext, FExitContext};
+use portwatch_common::{
+    Attempt, counter,
+    record::{found_by, how, operation},
+};
+
+use crate::assign::{Earlier, record};
+use crate::field::{Typed, field};
+use crate::maps::{ATTEMPTS, count};
+use crate::refuse::{self, Wish};
+use crate::sock::{IPPROTO_TCP, TCP_LISTEN};
+use crate::{assign, emit, release};
+
+const EADDRINUSE: u32 = 98;
+const EADDRNOTAVAIL: i32 = -99;
+
+/// A fresh attempt: too large for the 512 bytes of stack.
+static NEW_ATTEMPT: Attempt = Attempt::NEW;
+
+/// `int inet_csk_get_port(struct sock *sk, unsigned short snum)`
+#[fentry(function = "inet_csk_get_port")]
+pub(crate) fn csk_get_port_enter(ctx: FEntryContext) -> i32 {
+    begin(ctx.arg::<u64>(1) as u16);
+    0
+}
+
+/// `int udp_lib_get_port(struct sock *sk, unsigned short snum, unsigned int hash2_nulladdr)`
+#[fentry(function = "udp_lib_get_port")]
+pub(crate) fn udp_get_port_enter(ctx: FEntryContext) -> i32 {
+    begin(ctx.arg::<u64>(1) as u16);
+    0
+}
+
+/// `int inet_csk_get_port(struct sock *sk, unsigned short snum)`: failure is 1 before 6.1, -EADDRINUSE since.
+#[fexit(function = "inet_csk_get_port")]
+pub(crate) fn csk_get_port(ctx: FExitContext) -> i32 {
+    let sk: *const u8 = ctx.arg(0);
+    let port = ctx.arg::<u64>(1) as u16;
+    let result = ctx.arg::<u64>(2) as i32;
+    let state: u8 = field!(Typed, sk, skc_state);
+    let listening = state == TCP_LISTEN;
+    if result != 0 {
+        let operation = if listening { operation::LISTEN } else { operation::BIND };
+        refused(sk, port, operation);
+        return 0;
+    }
+    // listen() on a bound socket asks once more for the port that it has.
+    if !(listening && port != 0) {
+        let how = match (port, listening) {
+            (0, true) => how::LISTEN,
+            (0, false) => how::BIND0,
+            _ => how::BIND,
+        };
+        record::<Typed>(sk, IPPROTO_TCP, field!(Typed, sk, skc_num), how, Earlier::Replace);
+    }
+    end(port);
+    0
+}
+
+/// `int udp_lib_get_port(struct sock *sk, unsigned short snum, unsigned int hash2_nulladdr)`
+#[fexit(function = "udp_lib_get_port")]
+pub(crate) fn udp_get_port(ctx: FExitContext) -> i32 {
+    let sk: *const u8 = ctx.arg(0);
+    let port = ctx.arg::<u64>(1) as u16;
+    let result = ctx.arg::<u64>(3) as i32;
+    if result != 0 {
+        refused(sk, port, operation::BIND);
+        return 0;
+    }
+    let how = if port == 0 { how::BIND0 } else { how::BIND };
+    record::<Typed>(sk, field!(Typed, sk, sk_protocol), field!(Typed, sk, skc_num), how, Earlier::Replace);
+    end(port);
+    0
+}
+
+/// `int inet_autobind(struct sock *sk)`: UDP that sends or connects unbound; runs around `udp_lib_get_port`.
+#[fexit(function = "inet_autobind")]
+pub(crate) fn autobind(ctx: FExitContext) -> i32 {
+    if ctx.arg::<u64>(1) as i32 == 0 {
+        assign::mark_autobound(ctx.arg(0));
+    }
+    0
+}
+
+/// `int inet_hash_connect(struct inet_timewait_death_row *death_row, struct sock *sk)`
+#[fexit(function = "inet_hash_connect")]
+pub(crate) fn hash_connect(ctx: FExitContext) -> i32 {
+    connected(ctx.arg(1), ctx.arg::<u64>(2) as i32);
+    0
+}
+
+/// `int inet6_hash_connect(struct inet_timewait_death_row *death_row, struct sock *sk)`
+#[fexit(function = "inet6_hash_connect")]
+pub(crate) fn hash_connect6(ctx: FExitContext) -> i32 {
+    connected(ctx.arg(1), ctx.arg::<u64>(2) as i32);
+    0
+}
+
+/// `void inet_put_port(struct sock *sk)`
+#[fexit(function = "inet_put_port")]
+pub(crate) fn put_port(ctx: FExitContext) -> i32 {
+    release::released(ctx.arg(0));
+    0
+}
+
+/// `void udp_lib_unhash(struct sock *sk)`: also called for sockets that never had a port.
+#[fexit(function = "udp_lib_unhash")]
+pub(crate) fn udp_unhash(ctx: FExitContext) -> i32 {
+    release::released(ctx.arg(0));
+    0
+}
+
+/// `struct inet_timewait_sock *inet_twsk_alloc(const struct sock *sk, struct inet_timewait_death_row *dr, const int state)`
+#[fexit(function = "inet_twsk_alloc")]
+pub(crate) fn twsk_alloc(ctx: FExitContext) -> i32 {
+    let time_wait: u64 = ctx.arg(3);
+    if time_wait != 0 {
+        release::handed_over(ctx.arg(0), time_wait);
+    }
+    0
+}
+
+/// `void inet_twsk_bind_unhash(struct inet_timewait_sock *tw, struct inet_hashinfo *hashinfo)`
+#[fexit(function = "inet_twsk_bind_unhash")]
+pub(crate) fn twsk_unhash(ctx: FExitContext) -> i32 {
+    release::forget(ctx.arg(0));
+    0
+}
+
+/// `bool inet_rcv_saddr_equal(const struct sock *sk, const struct sock *sk2, bool match_wildcard)`: only inside bind and
+/// listen. In a refused call the last "equal" is the socket that the kernel stopped at.
+#[fexit(function = "inet_rcv_saddr_equal")]
+pub(crate) fn saddr_equal(ctx: FExitContext) -> i32 {
+    if ctx.arg::<u64>(3) & 0xff != 0
+        && let Some(attempt) = following()
+    {
+        attempt.has_by_address = 1;
+        emit::meet(ctx.arg(1), found_by::VERDICT, &mut attempt.by_address);
+    }
+    0
+}
+
+/// `bool inet_bind_conflict(const struct sock *sk, struct sock *sk2, kuid_t uid, bool relax, bool cb_ok, bool ok)`: 6.1+.
+#[fexit(function = "inet_bind_conflict")]
+pub(crate) fn bind_conflict(ctx: FExitContext) -> i32 {
+    if ctx.arg::<u64>(6) & 0xff != 0
+        && let Some(attempt) = following()
+    {
+        attempt.has_by_rule = 1;
+        emit::meet(ctx.arg(1), found_by::VERDICT, &mut attempt.by_rule);
+    }
+    0
+}
+
+/// Follows a call for a numbered port: only such a call can be refused because of somebody.
+#[inline(always)]
+fn begin(port: u16) {
+    if port != 0 && ATTEMPTS.insert(bpf_get_current_pid_tgid(), &NEW_ATTEMPT, 0).is_err() {
+        count(counter::ATTEMPTS_FULL);
+    }
+}
+
+#[inline(always)]
+fn end(port: u16) {
+    if port != 0 {
+        // Absent where the table was full.
+        let _ = ATTEMPTS.remove(bpf_get_current_pid_tgid());
+    }
+}
+
+/// The attempt of this thread.
+#[inline(always)]
+fn following<'a>() -> Option<&'a mut Attempt> {
+    let attempt = ATTEMPTS.get_ptr_mut(bpf_get_current_pid_tgid())?;
+    // SAFETY: the entry belongs to this thread, which is inside the followed call.
+    Some(unsafe { &mut *attempt })
+}
+
+#[inline(always)]
+fn refused(sk: *const u8, port: u16, operation: u8) {
+    let wish = Wish { operation, errno: EADDRINUSE, port, address: None };
+    refuse::report(sk, &wish, following());
+    end(port);
+}
+
+#[inline(always)]
+fn connected(sk: *const u8, result: i32) {
+    let port: u16 = field!(Typed, sk, skc_num);
+    if result == 0 {
+        record::<Typed>(sk, IPPROTO_TCP, port, how::CONNECT, Earlier::Keep);
+    } else if result == EADDRNOTAVAIL && port == 0 {
+        let errno = EADDRNOTAVAIL.unsigned_abs();
+        refuse::report(sk, &Wish { operation: operation::CONNECT, errno, port: 0, address: None }, None);
+    }
+}

@@ -1,0 +1,51 @@
+//! The tables and the two read-only globals.
+
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::{HashMap, LruHashMap, PerCpuArray, RingBuf};
+use portwatch_common::{
+    Assignment, Attempt, LastOwner, Offsets, PortKey, ProcessKey, Tuning, counter,
+    map::{
+        ATTEMPTS_ENTRIES, DATAGRAMS_ENTRIES, EVENTS_BYTES, LAST_ENTRIES, PORTS_ENTRIES, PROCESS_ENTRIES,
+    },
+};
+
+#[map]
+pub(crate) static PORTS: HashMap<u64, Assignment> = HashMap::with_max_entries(PORTS_ENTRIES, 0);
+#[map]
+pub(crate) static DATAGRAMS: LruHashMap<u64, Assignment> = LruHashMap::with_max_entries(DATAGRAMS_ENTRIES, 0);
+#[map]
+pub(crate) static LAST: LruHashMap<PortKey, LastOwner> = LruHashMap::with_max_entries(LAST_ENTRIES, 0);
+#[map]
+pub(crate) static PROCESS: LruHashMap<ProcessKey, u8> = LruHashMap::with_max_entries(PROCESS_ENTRIES, 0);
+#[map]
+pub(crate) static ATTEMPTS: HashMap<u64, Attempt> = HashMap::with_max_entries(ATTEMPTS_ENTRIES, 0);
+#[map]
+pub(crate) static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(counter::COUNT, 0);
+#[map]
+pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(EVENTS_BYTES, 0);
+
+/// Filled in by user space before the load; constants to the verifier.
+#[unsafe(no_mangle)]
+pub(crate) static OFFSETS: Offsets = Offsets::UNKNOWN;
+
+/// Filled in by user space before the load; constants to the verifier.
+#[unsafe(no_mangle)]
+pub(crate) static TUNING: Tuning = Tuning { keep_last: 0, task_btf: 0, datagrams: 0, pad: 0 };
+
+/// Reads one field of a read-only global in a way that the compiler cannot fold at build time.
+macro_rules! constant {
+    ($global:ident . $field:ident) => {
+        // SAFETY: a field of an immutable static.
+        unsafe { core::ptr::read_volatile(&raw const $crate::maps::$global.$field) }
+    };
+}
+pub(crate) use constant;
+
+/// Adds one to a counter.
+#[inline(always)]
+pub(crate) fn count(index: u32) {
+    if let Some(slot) = COUNTERS.get_ptr_mut(index) {
+        // SAFETY: the slot belongs to this CPU, and the map's values are u64.
+        unsafe { *slot = (*slot).wrapping_add(1) };
+    }
+}

@@ -1,0 +1,68 @@
+//! A socket let go of its port, or handed it to its TIME_WAIT stand-in.
+
+use aya_ebpf::helpers::bpf_ktime_get_boot_ns;
+use portwatch_common::{Assignment, LastOwner, PortKey, Socket, counter};
+
+use crate::maps::{LAST, PORTS, constant, count};
+use crate::sock;
+
+/// The socket has no port any more.
+#[inline(always)]
+pub(crate) fn released(sk: *const u8) {
+    let key = sk as u64;
+    if constant!(TUNING.keep_last) != 0 {
+        remember(sk);
+    }
+    // Most releases on a server are of accepted sockets, which have no record: a failed delete is the normal case.
+    let _ = PORTS.remove(key);
+}
+
+/// A TIME_WAIT socket came to its end.
+#[inline(always)]
+pub(crate) fn forget(time_wait: u64) {
+    // Without a record: its socket was older than portwatch, or accepted.
+    let _ = PORTS.remove(time_wait);
+}
+
+/// The kernel replaced the socket by a TIME_WAIT one, which keeps the port and knows no owner.
+#[inline(always)]
+pub(crate) fn handed_over(sk: u64, time_wait: u64) {
+    let Some(record) = PORTS.get_ptr(sk) else { return };
+    // SAFETY: a map value; the socket is locked, so nobody releases its port meanwhile.
+    let assignment: Assignment = unsafe { *record };
+    if PORTS.insert(time_wait, assignment, 0).is_err() {
+        count(counter::PORTS_FULL);
+    }
+}
+
+/// Keeps the record under the port, with the addresses that identify the connection.
+#[inline(always)]
+pub(crate) fn remember(sk: *const u8) {
+    let Some(record) = PORTS.get_ptr(sk as u64) else { return };
+    let mut socket = Socket::default();
+    sock::endpoints(sk, &mut socket);
+    let last = LastOwner {
+        // SAFETY: a map value, read by copy.
+        assignment: unsafe { *record },
+        // SAFETY: a helper without arguments.
+        released_ns: unsafe { bpf_ktime_get_boot_ns() },
+        local: socket.local,
+        remote: socket.remote,
+        remote_port: socket.remote_port,
+        family: socket.family,
+        pad: 0,
+    };
+    let key = key(last.assignment.netns, sock::kept_port(sk), last.assignment.protocol, &socket);
+    // LRU: cannot be full.
+    let _ = LAST.insert(key, last, 0);
+}
+
+/// Where `LAST` keeps a connection of this port.
+#[inline(always)]
+pub(crate) fn key(netns: u32, port: u16, protocol: u8, socket: &Socket) -> PortKey {
+    // All of an IPv4 address and the end of an IPv6 one: where the connections of one port differ.
+    let [a, b, c, d, .., w, x, y, z] = socket.remote;
+    let address = u32::from_ne_bytes([a, b, c, d]) ^ u32::from_ne_bytes([w, x, y, z]);
+    let mixed = (address ^ u32::from(socket.remote_port)).wrapping_mul(0x9e37_79b1);
+    PortKey { netns, port, protocol, slot: (mixed >> 24) as u8 }
+}

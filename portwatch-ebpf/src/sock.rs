@@ -1,0 +1,204 @@
+//! Sockets: from a descriptor to the socket, and from a socket to the facts about it.
+
+use portwatch_common::{Socket, record::flag};
+
+use crate::field::{Access, Probed, bits, field, present};
+use crate::maps::constant;
+use crate::task;
+
+pub(crate) const AF_INET: u16 = 2;
+pub(crate) const AF_INET6: u16 = 10;
+pub(crate) const IPPROTO_TCP: u16 = 6;
+pub(crate) const IPPROTO_UDP: u16 = 17;
+pub(crate) const IPPROTO_UDPLITE: u16 = 136;
+/// The outer socket of MPTCP; its ports are TCP ports.
+pub(crate) const IPPROTO_MPTCP: u16 = 262;
+pub(crate) const TCP_TIME_WAIT: u8 = 6;
+pub(crate) const TCP_LISTEN: u8 = 10;
+
+const S_IFMT: u16 = 0o170_000;
+const S_IFSOCK: u16 = 0o140_000;
+/// The user chose the number: SOCK_BINDPORT_LOCK.
+const PORT_LOCK: u8 = 8;
+/// Not even the largest systems have more descriptors in a process; bounds what a hostile descriptor can ask for.
+const FD_LIMIT: u32 = 1 << 30;
+
+/// The inet socket behind an open file, or null.
+#[inline(always)]
+pub(crate) fn of_file(file: *const u8) -> *const u8 {
+    let inode: u64 = field!(Probed, file, file_inode);
+    let mode: u16 = field!(Probed, inode as *const u8, inode_mode);
+    if mode & S_IFMT != S_IFSOCK {
+        return core::ptr::null();
+    }
+    let socket: u64 = field!(Probed, file, file_private);
+    if socket == 0 {
+        return core::ptr::null();
+    }
+    let sk: u64 = field!(Probed, socket as *const u8, socket_sk);
+    let family: u16 = field!(Probed, sk as *const u8, skc_family);
+    if family == AF_INET || family == AF_INET6 { sk as *const u8 } else { core::ptr::null() }
+}
+
+/// The inet socket behind a descriptor of the current process, or null.
+#[inline(always)]
+pub(crate) fn of_descriptor(fd: u32) -> *const u8 {
+    let files: u64 = field!(Probed, task::current_address(), task_files);
+    let fdt: u64 = field!(Probed, files as *const u8, files_fdt);
+    let max: u32 = field!(Probed, fdt as *const u8, fdt_max);
+    if fd >= max || fd >= FD_LIMIT {
+        return core::ptr::null();
+    }
+    let array: u64 = field!(Probed, fdt as *const u8, fdt_fd);
+    let file: u64 = Probed::read((array + u64::from(fd) * 8) as *const u8, 0);
+    if file == 0 { core::ptr::null() } else { of_file(file as *const u8) }
+}
+
+/// Inode of the socket's file; 0 for orphans and for sockets of the kernel.
+#[inline(always)]
+pub(crate) fn inode<A: Access>(sk: *const u8) -> u64 {
+    let socket: u64 = field!(A, sk, sk_socket);
+    if socket == 0 {
+        return 0;
+    }
+    inode_of_socket::<A>(sk)
+}
+
+/// Walks socket → file → inode again from `sk`, so that the verifier sees one typed chain.
+#[inline(always)]
+fn inode_of_socket<A: Access>(sk: *const u8) -> u64 {
+    let socket = A::read::<u64>(sk, constant!(OFFSETS.sk_socket)) as *const u8;
+    let file = A::read::<u64>(socket, constant!(OFFSETS.socket_file)) as *const u8;
+    let inode = A::read::<u64>(file, constant!(OFFSETS.file_inode)) as *const u8;
+    field!(A, inode, inode_ino)
+}
+
+/// Inode number of the network namespace.
+#[inline(always)]
+pub(crate) fn netns<A: Access>(sk: *const u8) -> u32 {
+    let net = A::read::<u64>(sk, constant!(OFFSETS.skc_net)) as *const u8;
+    field!(A, net, net_inum)
+}
+
+/// Whether the protocol's ports are recorded in the UDP tables.
+#[inline(always)]
+pub(crate) fn is_datagram(protocol: u16) -> bool {
+    protocol == IPPROTO_UDP || protocol == IPPROTO_UDPLITE
+}
+
+/// Whether the socket's ports are ports at all: ping sockets and raw sockets have numbers that are not.
+#[inline(always)]
+pub(crate) fn has_ports(protocol: u16) -> bool {
+    protocol == IPPROTO_TCP || protocol == IPPROTO_MPTCP || is_datagram(protocol)
+}
+
+/// The local port where `skc_num` may already be cleared.
+#[inline(always)]
+pub(crate) fn kept_port(sk: *const u8) -> u16 {
+    let port: u16 = field!(Probed, sk, inet_sport);
+    u16::from_be(port)
+}
+
+/// Fills `facts` with everything that is known of the socket. For TIME_WAIT only the common half exists.
+#[inline(always)]
+pub(crate) fn describe(sk: *const u8, facts: &mut Socket) {
+    facts.address = sk as u64;
+    facts.cookie = field!(Probed, sk, skc_cookie);
+    facts.netns = netns::<Probed>(sk);
+    facts.device = field!(Probed, sk, skc_bound_dev_if);
+    facts.local_port = field!(Probed, sk, skc_num);
+    endpoints(sk, facts);
+    facts.state = field!(Probed, sk, skc_state);
+    facts.pad = [0; 5];
+    let mut flags = common_flags(sk);
+    if facts.state == TCP_TIME_WAIT {
+        facts.inode = 0;
+        facts.cgroup = 0;
+        facts.uid = 0;
+        facts.protocol = IPPROTO_TCP;
+        facts.kind = 1;
+    } else {
+        facts.inode = inode::<Probed>(sk);
+        facts.cgroup = cgroup(sk);
+        facts.uid = field!(Probed, sk, sk_uid);
+        facts.protocol = protocol(sk);
+        facts.kind = field!(Probed, sk, sk_type);
+        flags |= full_flags(sk);
+    }
+    facts.flags = flags;
+}
+
+/// IPPROTO_*; never of a TIME_WAIT socket, which has no such field.
+#[inline(always)]
+pub(crate) fn protocol(sk: *const u8) -> u16 {
+    field!(Probed, sk, sk_protocol)
+}
+
+/// The part that says which connection it is: family, both addresses, the remote port.
+#[inline(always)]
+pub(crate) fn endpoints(sk: *const u8, facts: &mut Socket) {
+    facts.family = field!(Probed, sk, skc_family);
+    facts.remote_port = u16::from_be(field!(Probed, sk, skc_dport));
+    facts.local = [0; 16];
+    facts.remote = [0; 16];
+    if facts.family == AF_INET6 && present!(skc_v6_rcv_saddr) && present!(skc_v6_daddr) {
+        facts.local = field!(Probed, sk, skc_v6_rcv_saddr);
+        facts.remote = field!(Probed, sk, skc_v6_daddr);
+    } else {
+        let local: [u8; 4] = field!(Probed, sk, skc_rcv_saddr);
+        let remote: [u8; 4] = field!(Probed, sk, skc_daddr);
+        facts.local[..4].copy_from_slice(&local);
+        facts.remote[..4].copy_from_slice(&remote);
+    }
+}
+
+#[inline(always)]
+fn common_flags(sk: *const u8) -> u32 {
+    let mut flags = 0;
+    if bits::<Probed>(sk, constant!(OFFSETS.skc_reuse), 0xf) != 0 {
+        flags |= flag::REUSE;
+    }
+    if bits::<Probed>(sk, constant!(OFFSETS.skc_reuseport), 1) != 0 {
+        flags |= flag::REUSEPORT;
+    }
+    if bits::<Probed>(sk, constant!(OFFSETS.skc_ipv6only), 1) != 0 {
+        flags |= flag::V6ONLY;
+    }
+    flags
+}
+
+#[inline(always)]
+fn full_flags(sk: *const u8) -> u32 {
+    let mut flags = 0;
+    if bits::<Probed>(sk, constant!(OFFSETS.sk_kern_sock), 1) != 0 {
+        flags |= flag::KERNEL;
+    }
+    let socket: u64 = field!(Probed, sk, sk_socket);
+    if socket == 0 {
+        flags |= flag::ORPHAN;
+    }
+    if port_locked(sk) {
+        flags |= flag::PORT_LOCKED;
+    }
+    if present!(sk_reuseport_cb) {
+        let group: u64 = field!(Probed, sk, sk_reuseport_cb);
+        flags |= if group == 0 { 0 } else { flag::REUSEPORT_GROUP };
+    }
+    flags
+}
+
+/// Whether the user chose the number.
+#[inline(always)]
+pub(crate) fn port_locked(sk: *const u8) -> bool {
+    bits::<Probed>(sk, constant!(OFFSETS.sk_userlocks), 0xf) & PORT_LOCK != 0
+}
+
+#[inline(always)]
+fn cgroup(sk: *const u8) -> u64 {
+    if !present!(sk_cgroup) || !present!(cgroup_kn) || !present!(kernfs_id) {
+        return 0;
+    }
+    let cgroup: u64 = field!(Probed, sk, sk_cgroup);
+    let node: u64 = field!(Probed, cgroup as *const u8, cgroup_kn);
+    field!(Probed, node as *const u8, kernfs_id)
+}

@@ -1,0 +1,136 @@
+//! The backends and their hooks: which programs each one needs, and what each one cannot see.
+
+use serde::Serialize;
+
+/// A kind of kernel hook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Backend {
+    /// fentry and fexit on the kernel's port functions.
+    Fexit,
+    /// Probe pairs on the same functions.
+    Kprobe,
+    /// System call tracepoints and socket states.
+    Tracepoint,
+}
+
+/// What a hook attaches to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// Entry of a kernel function.
+    Fentry(&'static str),
+    /// Exit of a kernel function with that many parameters.
+    Fexit(&'static str, u32),
+    /// A tracepoint with typed arguments.
+    BtfTracepoint(&'static str),
+    /// A system call tracepoint.
+    Syscall(&'static str),
+}
+
+/// One program of the object and where it goes.
+#[derive(Clone, Copy, Debug)]
+pub struct Hook {
+    /// Name of the program in the object.
+    pub program: &'static str,
+    /// What it attaches to.
+    pub target: Target,
+    /// What is lost without it; `None`: the backend cannot do without.
+    pub without: Option<&'static str>,
+}
+
+const fn needed(program: &'static str, target: Target) -> Hook {
+    Hook { program, target, without: None }
+}
+
+const fn optional(program: &'static str, target: Target, without: &'static str) -> Hook {
+    Hook { program, target, without: Some(without) }
+}
+
+const FEXIT: &[Hook] = &[
+    needed("csk_get_port_enter", Target::Fentry("inet_csk_get_port")),
+    needed("udp_get_port_enter", Target::Fentry("udp_lib_get_port")),
+    needed("saddr_equal", Target::Fexit("inet_rcv_saddr_equal", 3)),
+    optional(
+        "bind_conflict",
+        Target::Fexit("inet_bind_conflict", 6),
+        "the kernel's verdict on binds to a specific address; the bucket walk and the rule decide",
+    ),
+    needed("put_port", Target::Fexit("inet_put_port", 1)),
+    needed("udp_unhash", Target::Fexit("udp_lib_unhash", 1)),
+    needed("twsk_alloc", Target::Fexit("inet_twsk_alloc", 3)),
+    needed("twsk_unhash", Target::Fexit("inet_twsk_bind_unhash", 2)),
+    needed("autobind", Target::Fexit("inet_autobind", 1)),
+    needed("csk_get_port", Target::Fexit("inet_csk_get_port", 2)),
+    needed("udp_get_port", Target::Fexit("udp_lib_get_port", 3)),
+    needed("hash_connect", Target::Fexit("inet_hash_connect", 2)),
+    optional("hash_connect6", Target::Fexit("inet6_hash_connect", 2), "IPv6 clients"),
+];
+
+const TRACEPOINT: &[Hook] = &[
+    needed("destroy", Target::BtfTracepoint("tcp_destroy_sock")),
+    needed("set_state", Target::BtfTracepoint("inet_sock_set_state")),
+    needed("enter_bind", Target::Syscall("sys_enter_bind")),
+    needed("exit_bind", Target::Syscall("sys_exit_bind")),
+    needed("enter_listen", Target::Syscall("sys_enter_listen")),
+    needed("exit_listen", Target::Syscall("sys_exit_listen")),
+    needed("enter_connect", Target::Syscall("sys_enter_connect")),
+    needed("enter_sendto", Target::Syscall("sys_enter_sendto")),
+    needed("enter_sendmsg", Target::Syscall("sys_enter_sendmsg")),
+    needed("enter_sendmmsg", Target::Syscall("sys_enter_sendmmsg")),
+];
+
+/// The start-up snapshot's program and the iterator it runs on.
+pub const SNAPSHOT: (&str, &str) = ("open_files", "task_file");
+
+impl Backend {
+    /// Best first: the order in which they are tried.
+    pub const BEST_FIRST: &'static [Self] = &[Self::Fexit, Self::Tracepoint];
+
+    /// Its name on the command line and in reports.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fexit => "fexit",
+            Self::Kprobe => "kprobe",
+            Self::Tracepoint => "tracepoint",
+        }
+    }
+
+    /// Its hooks, in the order of attaching: releases before assignments, so that no record is left behind.
+    #[must_use]
+    pub fn hooks(self) -> &'static [Hook] {
+        match self {
+            Self::Fexit => FEXIT,
+            Self::Kprobe => &[],
+            Self::Tracepoint => TRACEPOINT,
+        }
+    }
+
+    /// Conflicts or holders that it cannot see, one phrase each.
+    #[must_use]
+    pub fn blind(self) -> &'static [&'static str] {
+        match self {
+            Self::Fexit | Self::Kprobe => &["SCTP"],
+            Self::Tracepoint => &[
+                "bind and listen through io_uring",
+                "binds of the kernel itself",
+                "MPTCP subflows that join later",
+                "SCTP",
+                "connect() on a full range",
+                "the kernel's own verdict (the bind-conflict rule decides instead)",
+            ],
+        }
+    }
+
+    /// Whether UDP records are kept apart, because no release of a UDP port is seen.
+    #[must_use]
+    pub fn keeps_datagrams_apart(self) -> bool {
+        self == Self::Tracepoint
+    }
+
+    /// Whether the owner of a closed connection is kept by port, because no hook hands it to TIME_WAIT.
+    #[must_use]
+    pub fn remembers_last(self) -> bool {
+        self == Self::Tracepoint
+    }
+}

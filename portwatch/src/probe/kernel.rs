@@ -1,0 +1,79 @@
+//! The running kernel, as far as loading depends on it: its type information, field offsets, and what functions it has.
+
+use std::fs;
+use std::path::Path;
+
+use portwatch_common::Offsets;
+use portwatch_common::offsets::{ABSENT, FIELDS, Field, Need};
+
+use super::backend::{Hook, Target};
+use super::btf::Btf;
+use super::reason::Reason;
+
+/// Where the kernel publishes its type information.
+pub const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
+
+/// Facts about the running kernel.
+#[derive(Debug)]
+pub struct Kernel {
+    /// For field offsets and for looking functions up.
+    pub btf: Btf,
+    /// The same bytes as aya wants them: for the ids of attach targets.
+    pub typed: aya::Btf,
+    /// Where the fields lie.
+    pub offsets: Offsets,
+    /// Optional fields that this kernel does not have.
+    pub absent: Vec<&'static str>,
+}
+
+impl Kernel {
+    /// Reads the running kernel's type information.
+    ///
+    /// # Errors
+    /// When the kernel has none, or lacks a field that every backend needs.
+    pub fn read() -> Result<Self, Reason> {
+        Self::from_file(Path::new(BTF_PATH))
+    }
+
+    fn from_file(path: &Path) -> Result<Self, Reason> {
+        let bytes = fs::read(path).map_err(|error| Reason::no_btf(path, &error))?;
+        let typed = aya::Btf::parse(&bytes, aya::Endianness::default()).map_err(|error| Reason::bad_btf(&error))?;
+        let btf = Btf::parse(bytes).map_err(|error| Reason::bad_btf(&error))?;
+        let offsets = Offsets::resolve(|field| btf.resolve(field));
+        let missing = |need: Need| {
+            FIELDS.iter().filter(move |field| field.need == need).filter(|field| btf.resolve(field) == ABSENT)
+        };
+        if let Some(field) = missing(Need::Required).next() {
+            return Err(Reason::missing_field(field.path));
+        }
+        let absent = missing(Need::Optional).map(|field: &Field| field.path).collect();
+        Ok(Self { btf, typed, offsets, absent })
+    }
+
+    /// Whether `bpf_get_current_task_btf` exists (5.11+).
+    #[must_use]
+    pub fn has_task_btf(&self) -> bool {
+        self.btf.has_enumerator("BPF_FUNC_get_current_task_btf")
+    }
+
+    /// Whether the hook's function exists with the number of parameters that the program relies on. A moved parameter
+    /// would be read as something else, silently.
+    ///
+    /// # Errors
+    /// What is missing or different.
+    pub fn check(&self, hook: &Hook) -> Result<(), Reason> {
+        let (function, expected) = match hook.target {
+            Target::Fentry(function) => (function, None),
+            Target::Fexit(function, parameters) => (function, Some(parameters)),
+            Target::BtfTracepoint(_) | Target::Syscall(_) => return Ok(()),
+        };
+        if !self.btf.has_function(function) {
+            return Err(Reason::missing_function(function));
+        }
+        let found = self.btf.parameters(function);
+        match expected {
+            Some(expected) if found != Some(expected) => Err(Reason::other_prototype(function, expected, found)),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Loading the object for one backend and attaching its hooks: all that are needed, or none.
+
+use std::io::{self, Read as _};
+
+use aya::programs::{BtfTracePoint, FEntry, FExit, Iter, ProgramError, TracePoint, links::LinkError};
+use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
+use portwatch_common::{Offsets, Tuning, map};
+
+use super::backend::{Backend, Hook, SNAPSHOT, Target};
+use super::kernel::Kernel;
+use super::object;
+use super::reason::Reason;
+
+/// Sizes that the user may set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// Sockets with a port at one time.
+    pub ports: u32,
+    /// Bytes of the ring buffer: a power of two, at least a page.
+    pub ring: u32,
+}
+
+impl Default for Sizes {
+    fn default() -> Self {
+        Self { ports: map::PORTS_ENTRIES, ring: map::EVENTS_BYTES }
+    }
+}
+
+/// A loaded object with its hooks attached.
+#[derive(Debug)]
+pub struct Attached {
+    /// Owns programs, links and maps: dropping it detaches everything.
+    pub ebpf: Ebpf,
+    /// Optional hooks that could not be attached: what is lost, and why.
+    pub lost: Vec<String>,
+}
+
+/// Loads the object and attaches the hooks of `backend`.
+///
+/// # Errors
+/// The first needed hook that failed, as a reason a person can act upon; everything attached so far is detached.
+pub fn attach(backend: Backend, kernel: &Kernel, sizes: Sizes) -> Result<Attached, Reason> {
+    let mut ebpf = load(backend, kernel, sizes)?;
+    let mut lost = Vec::new();
+    for hook in backend.hooks() {
+        let outcome = kernel.check(hook).and_then(|()| attach_hook(&mut ebpf, hook, kernel));
+        match (outcome, hook.without) {
+            (Ok(()), _) => {}
+            (Err(reason), Some(without)) => lost.push(format!("{without} ({reason})")),
+            (Err(reason), None) => return Err(reason),
+        }
+    }
+    Ok(Attached { ebpf, lost })
+}
+
+fn load(backend: Backend, kernel: &Kernel, sizes: Sizes) -> Result<Ebpf, Reason> {
+    let bytes = object::bytes().map_err(|error| Reason::object(&error))?;
+    let tuning = Tuning {
+        keep_last: u32::from(backend.remembers_last()),
+        task_btf: u32::from(kernel.has_task_btf()),
+        datagrams: u32::from(backend.keeps_datagrams_apart()),
+        pad: 0,
+    };
+    let offsets: &Offsets = &kernel.offsets;
+    EbpfLoader::new()
+        .btf(Some(&kernel.typed))
+        .override_global(map::OFFSETS_GLOBAL, offsets, true)
+        .override_global(map::TUNING_GLOBAL, &tuning, true)
+        .map_max_entries(map::PORTS, sizes.ports)
+        .map_max_entries(map::EVENTS, sizes.ring)
+        .verifier_log_level(VerifierLogLevel::STATS)
+        .load(&bytes)
+        .map_err(|error| Reason::load(&error))
+}
+
+fn attach_hook(ebpf: &mut Ebpf, hook: &Hook, kernel: &Kernel) -> Result<(), Reason> {
+    let program = ebpf.program_mut(hook.program).ok_or_else(|| Reason::missing_program(hook.program))?;
+    let attached = match hook.target {
+        Target::Fentry(function) => <&mut FEntry>::try_from(program).and_then(|program| {
+            program.load(function, &kernel.typed)?;
+            program.attach().map(drop)
+        }),
+        Target::Fexit(function, _) => <&mut FExit>::try_from(program).and_then(|program| {
+            program.load(function, &kernel.typed)?;
+            program.attach().map(drop)
+        }),
+        Target::BtfTracepoint(name) => <&mut BtfTracePoint>::try_from(program).and_then(|program| {
+            program.load(name, &kernel.typed)?;
+            program.attach().map(drop)
+        }),
+        Target::Syscall(name) => <&mut TracePoint>::try_from(program).and_then(|program| {
+            program.load()?;
+            program.attach("syscalls", name).map(drop)
+        }),
+    };
+    attached.map_err(|error| Reason::hook(hook, &error))
+}
+
+/// Records every socket that already has a port, with a process that has it open.
+///
+/// # Errors
+/// When the kernel does not admit the iterator; holders from before the start are then found through /proc.
+pub fn snapshot(ebpf: &mut Ebpf, kernel: &Kernel) -> Result<(), Reason> {
+    let (name, iterator) = SNAPSHOT;
+    let program = ebpf.program_mut(name).ok_or_else(|| Reason::missing_program(name))?;
+    run_iterator(program, iterator, kernel).map_err(|error| Reason::snapshot(&error))
+}
+
+fn link_error(error: LinkError) -> ProgramError {
+    match error {
+        LinkError::SyscallError(error) => ProgramError::SyscallError(error),
+        other => ProgramError::IOError(io::Error::other(other)),
+    }
+}
+
+fn run_iterator(program: &mut aya::programs::Program, iterator: &str, kernel: &Kernel) -> Result<(), ProgramError> {
+    let program: &mut Iter = program.try_into()?;
+    program.load(iterator, &kernel.typed)?;
+    let link = program.attach()?;
+    let mut pass = program.take_link(link)?.into_file().map_err(link_error)?;
+    // The program writes no text, only records: reading is what makes it run over all files of all tasks.
+    pass.read_to_end(&mut Vec::new()).map_err(ProgramError::IOError)?;
+    Ok(())
+}

@@ -1,0 +1,136 @@
+//! The probe: chooses a backend by trying to attach, best first, and keeps every reason for not taking a better one.
+//!
+//! Only this folder and `source/ring.rs` know aya.
+
+pub mod backend;
+pub mod btf;
+pub mod kernel;
+pub mod load;
+pub mod object;
+pub mod reason;
+mod tables;
+mod tracefs;
+
+use aya::Ebpf;
+use aya::maps::{MapData, RingBuf};
+use portwatch_common::map;
+use serde::Serialize;
+
+pub use backend::Backend;
+pub use kernel::Kernel;
+pub use load::Sizes;
+pub use reason::Reason;
+pub use tables::{Counters, Table};
+
+/// A backend that was tried and not taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Declined {
+    /// Which.
+    pub backend: Backend,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// What runs, and what it cannot see: printed at the start, shown by `doctor`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Status {
+    /// The backend that is attached.
+    pub backend: Backend,
+    /// Better ones, with the reason why not.
+    pub declined: Vec<Declined>,
+    /// What this backend does not see on this kernel, one phrase each.
+    pub blind: Vec<String>,
+    /// Why sockets from before the start were not recorded, if so.
+    pub no_snapshot: Option<Reason>,
+    /// Sockets from before the start that are known.
+    pub preexisting: u64,
+}
+
+/// No backend could be attached.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
+#[error("no backend can be attached on this host")]
+pub struct Unavailable {
+    /// Every one that was tried.
+    pub declined: Vec<Declined>,
+}
+
+/// Attached hooks: they stay until this is dropped.
+#[derive(Debug)]
+pub struct Probe {
+    ebpf: Ebpf,
+    status: Status,
+}
+
+impl Probe {
+    /// Attaches the best backend, or the one that `forced` names.
+    ///
+    /// # Errors
+    /// When none could be attached: each with its reason.
+    pub fn attach(forced: Option<Backend>, sizes: Sizes) -> Result<Self, Unavailable> {
+        tracefs::with_tracefs(|| Self::attach_best(forced, sizes))
+    }
+
+    fn attach_best(forced: Option<Backend>, sizes: Sizes) -> Result<Self, Unavailable> {
+        let candidates: Vec<Backend> = forced.map_or_else(|| Backend::BEST_FIRST.to_vec(), |one| vec![one]);
+        let kernel = match Kernel::read() {
+            Ok(kernel) => kernel,
+            Err(reason) => {
+                let declined = |backend| Declined { backend, reason: reason.clone() };
+                return Err(Unavailable { declined: candidates.into_iter().map(declined).collect() });
+            }
+        };
+        let mut declined = Vec::new();
+        for backend in candidates {
+            match Self::attach_one(backend, &kernel, sizes, &declined) {
+                Ok(probe) => return Ok(probe),
+                Err(reason) => declined.push(Declined { backend, reason }),
+            }
+        }
+        Err(Unavailable { declined })
+    }
+
+    fn attach_one(
+        backend: Backend,
+        kernel: &Kernel,
+        sizes: Sizes,
+        declined: &[Declined],
+    ) -> Result<Self, Reason> {
+        if backend.hooks().is_empty() {
+            return Err(Reason::not_built_in(backend));
+        }
+        let mut attached = load::attach(backend, kernel, sizes)?;
+        // After the hooks: a socket made in between is then recorded by one of the two.
+        let no_snapshot = load::snapshot(&mut attached.ebpf, kernel).err();
+        let mut blind: Vec<String> = backend.blind().iter().map(ToString::to_string).collect();
+        blind.append(&mut attached.lost);
+        let mut probe = Self {
+            ebpf: attached.ebpf,
+            status: Status { backend, declined: declined.to_vec(), blind, no_snapshot, preexisting: 0 },
+        };
+        probe.status.preexisting = probe.counters().get("preexisting");
+        Ok(probe)
+    }
+
+    /// What runs.
+    #[must_use]
+    pub fn status(&self) -> &Status {
+        &self.status
+    }
+
+    /// Takes the ring buffer; there is one, and one reader. `None` the second time.
+    pub fn take_ring(&mut self) -> Option<RingBuf<MapData>> {
+        RingBuf::try_from(self.ebpf.take_map(map::EVENTS)?).ok()
+    }
+
+    /// The kernel side's counters, summed over the CPUs.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        Counters::read(&self.ebpf)
+    }
+
+    /// Size and fill of the kernel side's tables. Counting walks every entry: for `doctor`, not for a loop.
+    #[must_use]
+    pub fn tables(&self) -> Vec<Table> {
+        Table::all(&self.ebpf)
+    }
+}

@@ -1,0 +1,83 @@
+//! The kernel side's counters and tables, as numbers.
+
+use aya::Ebpf;
+use aya::maps::{HashMap, Map, MapInfo, PerCpuArray};
+use portwatch_common::{Assignment, LastOwner, PortKey, ProcessKey, counter, map};
+use serde::Serialize;
+
+/// Counters of the kernel side, summed over the CPUs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Counters(Vec<u64>);
+
+impl Counters {
+    pub(super) fn read(ebpf: &Ebpf) -> Self {
+        let read = |array: &PerCpuArray<_, u64>, index| {
+            array.get(&index, 0).map(|cpus| cpus.iter().sum()).unwrap_or(0)
+        };
+        let array = ebpf.map(map::COUNTERS).and_then(|map| PerCpuArray::<_, u64>::try_from(map).ok());
+        Self(array.map_or_else(Vec::new, |array| (0..counter::COUNT).map(|index| read(&array, index)).collect()))
+    }
+
+    /// One counter by its name; 0 for an unknown one.
+    #[must_use]
+    pub fn get(&self, name: &str) -> u64 {
+        let index = counter::NAMES.iter().position(|known| *known == name);
+        index.and_then(|index| self.0.get(index)).copied().unwrap_or(0)
+    }
+
+    /// Every counter with its name.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        counter::NAMES.iter().copied().zip(self.0.iter().copied())
+    }
+
+    /// Those that count something lost, where it is not zero.
+    pub fn losses(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        const HARMLESS: [&str; 3] = ["refusals", "assignments", "preexisting"];
+        self.iter().filter(|(name, value)| *value != 0 && !HARMLESS.contains(name))
+    }
+}
+
+/// Size and fill of a table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Table {
+    /// Name of the map.
+    pub name: &'static str,
+    /// Entries now.
+    pub entries: u64,
+    /// Entries at most.
+    pub capacity: u32,
+    /// Kernel memory, in bytes.
+    pub memory: u64,
+}
+
+impl Table {
+    pub(super) fn all(ebpf: &Ebpf) -> Vec<Self> {
+        [map::PORTS, map::DATAGRAMS, map::LAST, map::PROCESS]
+            .into_iter()
+            .filter_map(|name| Self::read(name, ebpf.map(name)?))
+            .collect()
+    }
+
+    fn read(name: &'static str, map: &Map) -> Option<Self> {
+        let (Map::HashMap(data) | Map::LruHashMap(data)) = map else { return None };
+        let info: MapInfo = data.info().ok()?;
+        let capacity = info.max_entries();
+        let entries = match name {
+            map::LAST => count::<PortKey, LastOwner>(map),
+            map::PROCESS => count::<ProcessKey, u8>(map),
+            _ => count::<u64, Assignment>(map),
+        };
+        Some(Self { name, entries, capacity, memory: memory(info.key_size(), info.value_size(), capacity) })
+    }
+}
+
+fn count<K: aya::Pod, V: aya::Pod>(map: &Map) -> u64 {
+    HashMap::<_, K, V>::try_from(map).map_or(0, |map| map.keys().filter(Result::is_ok).count() as u64)
+}
+
+/// What a preallocated hash takes: 48 bytes an element beside key and value, each rounded up to 8, and 16 a bucket.
+fn memory(key: u32, value: u32, capacity: u32) -> u64 {
+    let round = |bytes: u32| u64::from(bytes.next_multiple_of(8));
+    u64::from(capacity) * (48 + round(key) + round(value)) + 16 * u64::from(capacity.next_power_of_two())
+}
