@@ -298,8 +298,10 @@ pub struct Attempt {
     pub has_by_address: u8,
     /// 1: a comparison by the whole rule said "conflict"; `by_rule` holds the last such socket.
     pub has_by_rule: u8,
+    /// 1: `address` is what the system call asked for; the socket has forgotten it by the time of the refusal.
+    pub has_address: u8,
     /// Always 0.
-    pub pad: [u8; 7],
+    pub pad: [u8; 6],
     /// The socket of `has_by_address`, with its assignment.
     pub by_address: Holder,
     /// The socket of `has_by_rule`, with its assignment.
@@ -348,7 +350,8 @@ impl Attempt {
         operation: 0,
         has_by_address: 0,
         has_by_rule: 0,
-        pad: [0; 7],
+        has_address: 0,
+        pad: [0; 6],
         by_address: NO_HOLDER,
         by_rule: NO_HOLDER,
     };

@@ -21,7 +21,7 @@ pub(crate) enum Earlier {
 }
 
 /// Records that the current task was given `port` for the socket `sk`.
-#[inline(always)]
+#[inline(never)]
 pub(crate) fn record<A: Access>(sk: *const u8, protocol: u16, port: u16, how: u8, earlier: Earlier) {
     let assignment = Assignment {
         task: task::current(),
@@ -102,9 +102,15 @@ fn replace_stale(key: u64, assignment: &Assignment) {
     }
 }
 
+/// Announces the process that runs now. A function of its own, for the sake of its caller's stack.
+#[inline(never)]
+pub(crate) fn announce_current() {
+    announce(&task::current());
+}
+
 /// Tells user space of a process once, while it certainly lives, so that the dead keep their names.
 #[inline(always)]
-pub(crate) fn announce(task: &Task) {
+fn announce(task: &Task) {
     let key = ProcessKey { start_ns: task.start_ns, tgid: task.tgid, pad: 0 };
     if PROCESS.get_ptr(key).is_some() {
         return;

@@ -9,6 +9,7 @@ use portwatch_common::{
 
 use crate::field::{Probed, field};
 use crate::maps::{DATAGRAMS, EVENTS, LAST, PORTS, constant, count};
+use crate::walk::Outcome;
 use crate::{release, sock, task};
 
 /// Holders wait for the refusal that closes their group.
@@ -17,7 +18,7 @@ const NO_WAKEUP: u64 = 1;
 pub(crate) const WAKEUP: u64 = 2;
 
 /// Announces a process with its arguments.
-#[inline(always)]
+#[inline(never)]
 pub(crate) fn process(of: &Task) {
     let Some(mut entry) = EVENTS.reserve::<Process>(0) else {
         count(counter::PROCESSES_LOST);
@@ -57,12 +58,12 @@ unsafe fn arguments(into: *mut [u8; ARGV_BYTES]) -> u32 {
 }
 
 /// Sends the socket at the address `sk`, met in the port table of namespace `netns`, with its assignment. Returns the
-/// number of records sent, 0 where the socket is on another port after all, or [`LOST`].
+/// number of records sent, 0 where the socket is on another port after all, or [`Outcome::LOST`].
 ///
 /// A global function, like the walks that call it.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub(crate) extern "C" fn send_holder(sk: u64, refusal: u64, netns: u32, port: u32) -> u32 {
+pub(crate) extern "C" fn send_holder(sk: u64, refusal: u64, netns: u32, port: u32) -> u64 {
     let sk = sk as *const u8;
     let number: u16 = field!(Probed, sk, skc_num);
     if u32::from(number) != port || sock::netns::<Probed>(sk) != netns {
@@ -70,7 +71,7 @@ pub(crate) extern "C" fn send_holder(sk: u64, refusal: u64, netns: u32, port: u3
     }
     let Some(mut entry) = EVENTS.reserve::<Holder>(0) else {
         count(counter::HOLDERS_LOST);
-        return LOST;
+        return Outcome::LOST;
     };
     // SAFETY: the entry is ours until submitted, and `meet` writes every byte of it.
     let holder = unsafe { &mut *entry.as_mut_ptr() };
@@ -80,9 +81,6 @@ pub(crate) extern "C" fn send_holder(sk: u64, refusal: u64, netns: u32, port: u3
     entry.submit(NO_WAKEUP);
     if nameless { 1 + last_owner(sk, refusal, number) } else { 1 }
 }
-
-/// [`send_holder`]: the ring was full.
-pub(crate) const LOST: u32 = u32::MAX;
 
 /// Writes everything known of a socket and its assignment.
 #[inline(always)]
@@ -115,7 +113,7 @@ fn same_life(socket: &Socket, assignment: &Assignment) -> bool {
 
 /// Sends the record that `LAST` keeps for the connection of `sk`. Returns the number of records sent.
 #[inline(always)]
-fn last_owner(sk: *const u8, refusal: u64, port: u16) -> u32 {
+fn last_owner(sk: *const u8, refusal: u64, port: u16) -> u64 {
     let mut socket = Socket::default();
     sock::endpoints(sk, &mut socket);
     let key: PortKey = release::key(sock::netns::<Probed>(sk), port, sock::IPPROTO_TCP as u8, &socket);

@@ -1,6 +1,8 @@
 //! Reading kernel memory: as plain loads through typed pointers, or through `bpf_probe_read_kernel`.
 
-use aya_ebpf::helpers::bpf_probe_read_kernel;
+use core::mem::MaybeUninit;
+
+use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
 use portwatch_common::offsets::ABSENT;
 
 /// A way to read a `T` that lies `offset` bytes behind `base`.
@@ -27,10 +29,36 @@ impl Access for Typed {
 impl Access for Probed {
     #[inline(always)]
     fn read<T: Copy + Default>(base: *const u8, offset: u32) -> T {
-        // SAFETY: the helper checks the address and fails on a bad one.
-        unsafe { bpf_probe_read_kernel(base.add(offset as usize).cast()) }.unwrap_or_default()
+        let mut value = MaybeUninit::<T>::uninit();
+        // SAFETY: the helper checks the address and writes the whole value, zeros where it cannot be read. So there is
+        // no branch on its result, which would double the verifier's work at every field.
+        unsafe {
+            probe(value.as_mut_ptr(), base, offset);
+            value.assume_init()
+        }
     }
 }
+
+/// Copies a `T` from kernel memory to `into`, without a detour over the stack.
+///
+/// # Safety
+/// `into` must be writable.
+#[inline(always)]
+pub(crate) unsafe fn probe<T>(into: *mut T, base: *const u8, offset: u32) {
+    // SAFETY: the helper checks the source; the caller vouches for the target.
+    unsafe { bpf_probe_read_kernel(into.cast(), size_of::<T>() as u32, base.wrapping_add(offset as usize).cast()) };
+}
+
+/// Copies a field of `base` to a place of the same type.
+macro_rules! fill {
+    ($place:expr, $base:expr, $name:ident) => {
+        // SAFETY: the place is a field that we may write.
+        unsafe {
+            $crate::field::probe(&raw mut $place, $base, $crate::maps::constant!(OFFSETS.$name))
+        }
+    };
+}
+pub(crate) use fill;
 
 /// Reads a field of `base` at the offset that user space found for it.
 macro_rules! field {

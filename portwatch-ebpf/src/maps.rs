@@ -35,11 +35,17 @@ pub(crate) static TUNING: Tuning = Tuning { keep_last: 0, task_btf: 0, datagrams
 /// Reads one field of a read-only global in a way that the compiler cannot fold at build time.
 macro_rules! constant {
     ($global:ident . $field:ident) => {
-        // SAFETY: a field of an immutable static.
-        unsafe { core::ptr::read_volatile(&raw const $crate::maps::$global.$field) }
+        $crate::maps::load(&$crate::maps::$global.$field)
     };
 }
 pub(crate) use constant;
+
+/// See [`constant`].
+#[inline(always)]
+pub(crate) fn load(constant: &u32) -> u32 {
+    // SAFETY: a reference is readable.
+    unsafe { core::ptr::read_volatile(constant) }
+}
 
 /// Adds one to a counter.
 #[inline(always)]

@@ -1,78 +1,119 @@
 //! A port was refused: report the wish, the range, and every socket that stands on the port.
 
 use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_boot_ns};
+use aya_ebpf::maps::ring_buf::RingBufEntry;
 use portwatch_common::{
     Attempt, Refusal, counter,
     record::{refusal_flag, tag},
 };
 
 use crate::field::{Access, Probed, field, present};
-use crate::maps::{EVENTS, constant, count};
+use crate::maps::{ATTEMPTS, EVENTS, constant, count};
 use crate::walk::{self, Outcome};
 use crate::{assign, emit, sock, task};
 
-/// What the thread wanted, as far as the socket itself does not say it.
-pub(crate) struct Wish {
-    pub(crate) operation: u8,
-    /// Positive.
-    pub(crate) errno: u32,
-    /// 0: any port; its refusal means that the range is exhausted.
-    pub(crate) port: u16,
-    /// The address from the system call, where the socket has already forgotten it.
-    pub(crate) address: Option<[u8; 16]>,
+const EADDRINUSE: u32 = 98;
+
+/// A bind() or listen() for `port` was refused: sends every socket that stands on the port, then the refusal itself.
+/// What the hooks of the call have written down is found under the current thread in `ATTEMPTS`.
+///
+/// A global function: the verifier checks it once, by itself. So the socket comes as a number.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn report_refusal(sk: u64, port: u32, operation: u32) -> u32 {
+    let sk = sk as *const u8;
+    let when = now();
+    let id = id(when);
+    let met = walk(sk, port, id);
+    let mut flags = walk_flags(met);
+    let (mut sent, mut lost) = (met.sent(), met.lost());
+    let mut address = None;
+    match ATTEMPTS.get_ptr_mut(bpf_get_current_pid_tgid()) {
+        Some(attempt) => {
+            // SAFETY: the entry belongs to this thread, which is inside the followed call.
+            let attempt = unsafe { &mut *attempt };
+            if attempt.has_address != 0 {
+                address = Some(attempt.address);
+            }
+            send_verdict(attempt, id, &mut sent, &mut lost);
+        }
+        None => flags |= refusal_flag::NO_VERDICT,
+    }
+    let Some(mut entry) = begin(id, when) else { return 0 };
+    // SAFETY: the entry is ours until submitted, and every byte of it is written.
+    let refusal = unsafe { &mut *entry.as_mut_ptr() };
+    refusal.holders = sent;
+    refusal.holders_lost = lost;
+    refusal.flags = flags;
+    describe(sk, port as u16, refusal);
+    if let Some(address) = address {
+        refusal.socket.local = address;
+    }
+    refusal.errno = EADDRINUSE;
+    refusal.operation = operation as u8;
+    entry.submit(emit::WAKEUP);
+    0
 }
 
-/// Reports a refusal, holders first. `attempt` holds the verdict where hooks have followed the call.
+/// No port of the range was free: nobody in particular is to blame.
+///
+/// A global function, like [`report_refusal`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn report_exhaustion(sk: u64, errno: u32, operation: u32) -> u32 {
+    let when = now();
+    let Some(mut entry) = begin(id(when), when) else { return 0 };
+    // SAFETY: the entry is ours until submitted, and every byte of it is written.
+    let refusal = unsafe { &mut *entry.as_mut_ptr() };
+    refusal.holders = 0;
+    refusal.holders_lost = 0;
+    refusal.flags = refusal_flag::NO_VERDICT;
+    describe(sk as *const u8, 0, refusal);
+    refusal.errno = errno;
+    refusal.operation = operation as u8;
+    entry.submit(emit::WAKEUP);
+    0
+}
+
 #[inline(always)]
-pub(crate) fn report(sk: *const u8, wish: &Wish, attempt: Option<&mut Attempt>) {
-    count(counter::REFUSALS);
+fn now() -> u64 {
     // SAFETY: a helper without arguments.
-    let when = unsafe { bpf_ktime_get_boot_ns() };
-    let id = bpf_get_current_pid_tgid() << 32 | when & 0xffff_ffff;
-    let mut flags = if attempt.is_none() { refusal_flag::NO_VERDICT } else { 0 };
-    let (mut sent, mut lost) = (0, 0);
-    if wish.port != 0 {
-        if let Some(attempt) = attempt {
-            (sent, lost) = send_verdict(attempt, id);
-        }
-        let met = walk(sk, wish.port, id);
-        sent += met.sent();
-        lost += met.lost();
-        flags |= walk_flags(met);
-    }
-    let victim = task::current();
-    assign::announce(&victim);
+    unsafe { bpf_ktime_get_boot_ns() }
+}
+
+/// Joins the holders to their refusal: no thread is refused twice in the same nanosecond.
+#[inline(always)]
+fn id(when: u64) -> u64 {
+    bpf_get_current_pid_tgid() << 32 | when & 0xffff_ffff
+}
+
+/// A ring entry with the part that does not depend on the wish; announces the victim before it.
+#[inline(always)]
+fn begin(id: u64, when: u64) -> Option<RingBufEntry<Refusal>> {
+    count(counter::REFUSALS);
+    assign::announce_current();
     let Some(mut entry) = EVENTS.reserve::<Refusal>(0) else {
         count(counter::REFUSALS_LOST);
-        return;
+        return None;
     };
-    // SAFETY: the entry is ours until submitted, and every byte of it is written.
+    // SAFETY: the entry is ours until submitted.
     let refusal = unsafe { &mut *entry.as_mut_ptr() };
     refusal.tag = tag::REFUSAL;
     refusal.id = id;
     refusal.when_ns = when;
-    refusal.task = victim;
-    refusal.holders = sent;
-    refusal.holders_lost = lost;
-    refusal.flags = flags;
+    refusal.task = task::current();
     refusal.pad = [0; 6];
-    describe(sk, wish, refusal);
-    entry.submit(emit::WAKEUP);
+    Some(entry)
 }
 
 /// The wish, and the range of the namespace in which it could not be met.
 #[inline(always)]
-fn describe(sk: *const u8, wish: &Wish, refusal: &mut Refusal) {
-    refusal.errno = wish.errno;
-    refusal.operation = wish.operation;
+fn describe(sk: *const u8, port: u16, refusal: &mut Refusal) {
     sock::describe(sk, &mut refusal.socket);
-    refusal.socket.local_port = wish.port;
-    if let Some(address) = wish.address {
-        refusal.socket.local = address;
-    }
+    refusal.socket.local_port = port;
     let net = net_of(sk);
     (refusal.range_low, refusal.range_high) = range(net as *const u8);
-    if reserved(net as *const u8, wish.port) {
+    if reserved(net as *const u8, port) {
         refusal.flags |= refusal_flag::RESERVED;
     }
 }
@@ -84,10 +125,9 @@ fn net_of(sk: *const u8) -> u64 {
 
 /// Sends every socket that stands on the port.
 #[inline(always)]
-fn walk(sk: *const u8, port: u16, id: u64) -> Outcome {
+fn walk(sk: *const u8, port: u32, id: u64) -> Outcome {
     let net = net_of(sk);
     let netns: u32 = field!(Probed, net as *const u8, net_inum);
-    let port = u32::from(port);
     Outcome(if sock::is_datagram(sock::protocol(sk)) {
         walk::walk_udp(net, walk::udp_table(sk, net), netns, port, id)
     } else {
@@ -109,18 +149,21 @@ fn walk_flags(met: Outcome) -> u8 {
 }
 
 /// By address beats by rule: the kernel compares addresses last, so the last "equal" is what it stopped at.
-/// Returns the numbers of records sent and lost.
 #[inline(always)]
-fn send_verdict(attempt: &mut Attempt, id: u64) -> (u16, u16) {
+fn send_verdict(attempt: &mut Attempt, id: u64, sent: &mut u16, lost: &mut u16) {
     let holder = if attempt.has_by_address != 0 {
         &mut attempt.by_address
     } else if attempt.has_by_rule != 0 {
         &mut attempt.by_rule
     } else {
-        return (0, 0);
+        return;
     };
     holder.refusal = id;
-    if emit::verdict(holder) { (1, 0) } else { (0, 1) }
+    if emit::verdict(holder) {
+        *sent += 1;
+    } else {
+        *lost += 1;
+    }
 }
 
 /// ip_local_port_range of the namespace: two ints before 6.8, one packed word since.

@@ -36,7 +36,7 @@ pub(crate) fn handed_over(sk: u64, time_wait: u64) {
 }
 
 /// Keeps the record under the port, with the addresses that identify the connection.
-#[inline(always)]
+#[inline(never)]
 pub(crate) fn remember(sk: *const u8) {
     let Some(record) = PORTS.get_ptr(sk as u64) else { return };
     let mut socket = Socket::default();

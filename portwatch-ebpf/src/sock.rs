@@ -2,7 +2,7 @@
 
 use portwatch_common::{Socket, record::flag};
 
-use crate::field::{Access, Probed, bits, field, present};
+use crate::field::{Access, Probed, bits, field, fill, present, probe};
 use crate::maps::constant;
 use crate::task;
 
@@ -13,6 +13,7 @@ pub(crate) const IPPROTO_UDP: u16 = 17;
 pub(crate) const IPPROTO_UDPLITE: u16 = 136;
 /// The outer socket of MPTCP; its ports are TCP ports.
 pub(crate) const IPPROTO_MPTCP: u16 = 262;
+const SOCK_STREAM: u16 = 1;
 pub(crate) const TCP_TIME_WAIT: u8 = 6;
 pub(crate) const TCP_LISTEN: u8 = 10;
 
@@ -54,19 +55,9 @@ pub(crate) fn of_descriptor(fd: u32) -> *const u8 {
     if file == 0 { core::ptr::null() } else { of_file(file as *const u8) }
 }
 
-/// Inode of the socket's file; 0 for orphans and for sockets of the kernel.
+/// Inode of the socket's file; 0 for orphans and for sockets of the kernel, whose null pointers read as zero.
 #[inline(always)]
 pub(crate) fn inode<A: Access>(sk: *const u8) -> u64 {
-    let socket: u64 = field!(A, sk, sk_socket);
-    if socket == 0 {
-        return 0;
-    }
-    inode_of_socket::<A>(sk)
-}
-
-/// Walks socket → file → inode again from `sk`, so that the verifier sees one typed chain.
-#[inline(always)]
-fn inode_of_socket<A: Access>(sk: *const u8) -> u64 {
     let socket = A::read::<u64>(sk, constant!(OFFSETS.sk_socket)) as *const u8;
     let file = A::read::<u64>(socket, constant!(OFFSETS.socket_file)) as *const u8;
     let inode = A::read::<u64>(file, constant!(OFFSETS.file_inode)) as *const u8;
@@ -103,29 +94,28 @@ pub(crate) fn kept_port(sk: *const u8) -> u16 {
 #[inline(always)]
 pub(crate) fn describe(sk: *const u8, facts: &mut Socket) {
     facts.address = sk as u64;
-    facts.cookie = field!(Probed, sk, skc_cookie);
     facts.netns = netns::<Probed>(sk);
-    facts.device = field!(Probed, sk, skc_bound_dev_if);
-    facts.local_port = field!(Probed, sk, skc_num);
+    fill!(facts.cookie, sk, skc_cookie);
+    fill!(facts.device, sk, skc_bound_dev_if);
+    fill!(facts.local_port, sk, skc_num);
+    fill!(facts.state, sk, skc_state);
     endpoints(sk, facts);
-    facts.state = field!(Probed, sk, skc_state);
     facts.pad = [0; 5];
-    let mut flags = common_flags(sk);
+    facts.flags = common_flags(sk);
     if facts.state == TCP_TIME_WAIT {
         facts.inode = 0;
         facts.cgroup = 0;
         facts.uid = 0;
         facts.protocol = IPPROTO_TCP;
-        facts.kind = 1;
-    } else {
-        facts.inode = inode::<Probed>(sk);
-        facts.cgroup = cgroup(sk);
-        facts.uid = field!(Probed, sk, sk_uid);
-        facts.protocol = protocol(sk);
-        facts.kind = field!(Probed, sk, sk_type);
-        flags |= full_flags(sk);
+        facts.kind = SOCK_STREAM;
+        return;
     }
-    facts.flags = flags;
+    facts.inode = inode::<Probed>(sk);
+    facts.cgroup = cgroup(sk);
+    fill!(facts.uid, sk, sk_uid);
+    fill!(facts.protocol, sk, sk_protocol);
+    fill!(facts.kind, sk, sk_type);
+    facts.flags |= full_flags(sk);
 }
 
 /// IPPROTO_*; never of a TIME_WAIT socket, which has no such field.
@@ -137,54 +127,54 @@ pub(crate) fn protocol(sk: *const u8) -> u16 {
 /// The part that says which connection it is: family, both addresses, the remote port.
 #[inline(always)]
 pub(crate) fn endpoints(sk: *const u8, facts: &mut Socket) {
-    facts.family = field!(Probed, sk, skc_family);
+    fill!(facts.family, sk, skc_family);
     facts.remote_port = u16::from_be(field!(Probed, sk, skc_dport));
     facts.local = [0; 16];
     facts.remote = [0; 16];
     if facts.family == AF_INET6 && present!(skc_v6_rcv_saddr) && present!(skc_v6_daddr) {
-        facts.local = field!(Probed, sk, skc_v6_rcv_saddr);
-        facts.remote = field!(Probed, sk, skc_v6_daddr);
+        fill!(facts.local, sk, skc_v6_rcv_saddr);
+        fill!(facts.remote, sk, skc_v6_daddr);
     } else {
-        let local: [u8; 4] = field!(Probed, sk, skc_rcv_saddr);
-        let remote: [u8; 4] = field!(Probed, sk, skc_daddr);
-        facts.local[..4].copy_from_slice(&local);
-        facts.remote[..4].copy_from_slice(&remote);
+        fill_ipv4(&mut facts.local, sk, constant!(OFFSETS.skc_rcv_saddr));
+        fill_ipv4(&mut facts.remote, sk, constant!(OFFSETS.skc_daddr));
     }
 }
 
 #[inline(always)]
+fn fill_ipv4(address: &mut [u8; 16], sk: *const u8, offset: u32) {
+    // SAFETY: an IPv4 address fills the first four bytes of the array.
+    unsafe { probe((&raw mut *address).cast::<[u8; 4]>(), sk, offset) };
+}
+
+/// Branch-free: every branch here would double the verifier's work.
+#[inline(always)]
 fn common_flags(sk: *const u8) -> u32 {
-    let mut flags = 0;
-    if bits::<Probed>(sk, constant!(OFFSETS.skc_reuse), 0xf) != 0 {
-        flags |= flag::REUSE;
-    }
-    if bits::<Probed>(sk, constant!(OFFSETS.skc_reuseport), 1) != 0 {
-        flags |= flag::REUSEPORT;
-    }
-    if bits::<Probed>(sk, constant!(OFFSETS.skc_ipv6only), 1) != 0 {
-        flags |= flag::V6ONLY;
-    }
-    flags
+    some(bits::<Probed>(sk, constant!(OFFSETS.skc_reuse), 0xf)) * flag::REUSE
+        | some(bits::<Probed>(sk, constant!(OFFSETS.skc_reuseport), 1)) * flag::REUSEPORT
+        | some(bits::<Probed>(sk, constant!(OFFSETS.skc_ipv6only), 1)) * flag::V6ONLY
 }
 
 #[inline(always)]
 fn full_flags(sk: *const u8) -> u32 {
-    let mut flags = 0;
-    if bits::<Probed>(sk, constant!(OFFSETS.sk_kern_sock), 1) != 0 {
-        flags |= flag::KERNEL;
-    }
     let socket: u64 = field!(Probed, sk, sk_socket);
-    if socket == 0 {
-        flags |= flag::ORPHAN;
-    }
-    if port_locked(sk) {
-        flags |= flag::PORT_LOCKED;
-    }
+    let mut flags = some(bits::<Probed>(sk, constant!(OFFSETS.sk_kern_sock), 1)) * flag::KERNEL
+        | some(bits::<Probed>(sk, constant!(OFFSETS.sk_userlocks), PORT_LOCK)) * flag::PORT_LOCKED
+        | (1 - some_word(socket)) * flag::ORPHAN;
     if present!(sk_reuseport_cb) {
-        let group: u64 = field!(Probed, sk, sk_reuseport_cb);
-        flags |= if group == 0 { 0 } else { flag::REUSEPORT_GROUP };
+        flags |= some_word(field!(Probed, sk, sk_reuseport_cb)) * flag::REUSEPORT_GROUP;
     }
     flags
+}
+
+/// 1 for any value but 0, without a branch.
+#[inline(always)]
+fn some_word(word: u64) -> u32 {
+    ((word | word.wrapping_neg()) >> 63) as u32
+}
+
+#[inline(always)]
+fn some(byte: u8) -> u32 {
+    some_word(u64::from(byte))
 }
 
 /// Whether the user chose the number.

@@ -16,18 +16,17 @@ const SOCKETS_IN_SLOT: u32 = 128;
 /// Holders sent for one refusal: one process usually stands behind all of them.
 const MOST_SENT: u32 = 32;
 
-/// What came of a walk, packed into the one number that a global function may return.
+/// What came of a walk, packed into the one number that a global function may return: records sent in the low half,
+/// lost from bit 32 on. Sums of such numbers are sums of both, and one unknown number keeps the verifier's states few.
 #[derive(Clone, Copy)]
 pub(crate) struct Outcome(pub(crate) u64);
 
 impl Outcome {
-    const CUT: u64 = 1 << 32;
-    const BLIND: u64 = 1 << 33;
+    /// One holder found the ring full.
+    pub(crate) const LOST: u64 = 1 << 32;
+    const CUT: u64 = 1 << 62;
+    const BLIND: u64 = 1 << 63;
 
-    #[inline(always)]
-    fn new(sent: u32, lost: u32, cut: bool) -> Self {
-        Self(u64::from(sent & 0xffff) | u64::from(lost & 0xffff) << 16 | if cut { Self::CUT } else { 0 })
-    }
     /// Records sent.
     #[inline(always)]
     pub(crate) fn sent(self) -> u16 {
@@ -36,7 +35,7 @@ impl Outcome {
     /// Holders that found the ring full.
     #[inline(always)]
     pub(crate) fn lost(self) -> u16 {
-        (self.0 >> 16) as u16
+        (self.0 >> 32) as u16
     }
     /// Stopped with sockets left to see.
     #[inline(always)]
@@ -67,11 +66,11 @@ pub(crate) extern "C" fn walk_tcp(net: u64, netns: u32, port: u32, refusal: u64)
     } else {
         address = field!(Probed, bucket, tb_bhash2);
     }
-    let (mut sent, mut lost) = (0, 0);
+    let mut sum = 0;
     for _ in 0..SOCKETS_ON_PORT {
         if socket == 0 {
             if address == 0 {
-                return Outcome::new(sent, lost, false).0;
+                return sum;
             }
             let entry = address.wrapping_sub(u64::from(constant!(OFFSETS.tb2_bhash_node)));
             socket = field!(Probed, entry as *const u8, tb2_owners);
@@ -79,16 +78,13 @@ pub(crate) extern "C" fn walk_tcp(net: u64, netns: u32, port: u32, refusal: u64)
             continue;
         }
         let sk = socket.wrapping_sub(u64::from(constant!(OFFSETS.skc_bind_node)));
-        match emit::send_holder(sk, refusal, netns, port) {
-            emit::LOST => lost += 1,
-            records => sent += records,
-        }
-        if sent >= MOST_SENT {
+        sum += emit::send_holder(sk, refusal, netns, port);
+        if sum as u32 >= MOST_SENT {
             break;
         }
         socket = Probed::read(socket as *const u8, 0);
     }
-    Outcome::new(sent, lost, true).0
+    sum | Outcome::CUT
 }
 
 /// The kernel's record of a TCP port: its hash chain is searched for number and namespace. 0: nobody has the port.
@@ -126,22 +122,19 @@ pub(crate) extern "C" fn walk_udp(net: u64, table: u64, netns: u32, port: u32, r
     let slots: u64 = field!(Probed, table as *const u8, udp_table_hash);
     let offset = slot(net, port, mask).wrapping_mul(u64::from(constant!(OFFSETS.udp_slot_size)));
     let mut node: u64 = field!(Probed, (slots.wrapping_add(offset)) as *const u8, udp_slot_head);
-    let (mut sent, mut lost) = (0, 0);
+    let mut sum = 0;
     for _ in 0..SOCKETS_IN_SLOT {
         if node == 0 {
-            return Outcome::new(sent, lost, false).0;
+            return sum;
         }
         let sk = node.wrapping_sub(u64::from(constant!(OFFSETS.skc_node)));
-        match emit::send_holder(sk, refusal, netns, port) {
-            emit::LOST => lost += 1,
-            records => sent += records,
-        }
-        if sent >= MOST_SENT {
+        sum += emit::send_holder(sk, refusal, netns, port);
+        if sum as u32 >= MOST_SENT {
             break;
         }
         node = Probed::read(node as *const u8, 0);
     }
-    Outcome::new(sent, lost, true).0
+    sum | Outcome::CUT
 }
 
 /// Older kernels hang the UDP table on the protocol, newer ones on the namespace; UDP-Lite always has its own.

@@ -3,7 +3,8 @@
 //! Releases are taken at the exit of the releasing function: the socket has then left the port table, so that a
 //! comparison on another CPU that still met it there has also still found its record.
 
-use aya_ebpf::helpers::bpf_get_current_pid_tgid;
+use aya_ebpf::EbpfContext as _;
+use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_probe_read_kernel};
 use aya_ebpf::macros::{fentry, fexit};
 use aya_ebpf::programs::{FEntryContext, FExitContext};
 use portwatch_common::{
@@ -14,9 +15,8 @@ use portwatch_common::{
 use crate::assign::{Earlier, record};
 use crate::field::{Typed, field};
 use crate::maps::{ATTEMPTS, count};
-use crate::refuse::{self, Wish};
 use crate::sock::{IPPROTO_TCP, TCP_LISTEN};
-use crate::{assign, emit, release};
+use crate::{assign, emit, refuse, release};
 
 const EADDRINUSE: u32 = 98;
 const EADDRNOTAVAIL: i32 = -99;
@@ -48,7 +48,7 @@ pub(crate) fn csk_get_port(ctx: FExitContext) -> i32 {
     let listening = state == TCP_LISTEN;
     if result != 0 {
         let operation = if listening { operation::LISTEN } else { operation::BIND };
-        refused(sk, port, operation);
+        refused(&ctx, port, operation);
         return 0;
     }
     // listen() on a bound socket asks once more for the port that it has.
@@ -71,7 +71,7 @@ pub(crate) fn udp_get_port(ctx: FExitContext) -> i32 {
     let port = ctx.arg::<u64>(1) as u16;
     let result = ctx.arg::<u64>(3) as i32;
     if result != 0 {
-        refused(sk, port, operation::BIND);
+        refused(&ctx, port, operation::BIND);
         return 0;
     }
     let how = if port == 0 { how::BIND0 } else { how::BIND };
@@ -92,14 +92,14 @@ pub(crate) fn autobind(ctx: FExitContext) -> i32 {
 /// `int inet_hash_connect(struct inet_timewait_death_row *death_row, struct sock *sk)`
 #[fexit(function = "inet_hash_connect")]
 pub(crate) fn hash_connect(ctx: FExitContext) -> i32 {
-    connected(ctx.arg(1), ctx.arg::<u64>(2) as i32);
+    connected(&ctx);
     0
 }
 
 /// `int inet6_hash_connect(struct inet_timewait_death_row *death_row, struct sock *sk)`
 #[fexit(function = "inet6_hash_connect")]
 pub(crate) fn hash_connect6(ctx: FExitContext) -> i32 {
-    connected(ctx.arg(1), ctx.arg::<u64>(2) as i32);
+    connected(&ctx);
     0
 }
 
@@ -183,20 +183,31 @@ fn following<'a>() -> Option<&'a mut Attempt> {
     Some(unsafe { &mut *attempt })
 }
 
+/// The first argument of the hooked function as a plain number, which is all that a global function takes.
 #[inline(always)]
-fn refused(sk: *const u8, port: u16, operation: u8) {
-    let wish = Wish { operation, errno: EADDRINUSE, port, address: None };
-    refuse::report(sk, &wish, following());
-    end(port);
+fn number(ctx: &FExitContext, argument: usize) -> u64 {
+    // SAFETY: the context is an array of 64-bit arguments.
+    unsafe { bpf_probe_read_kernel(ctx.as_ptr().cast::<u64>().add(argument)) }.unwrap_or(0)
 }
 
 #[inline(always)]
-fn connected(sk: *const u8, result: i32) {
+fn refused(ctx: &FExitContext, port: u16, operation: u8) {
+    if port == 0 {
+        refuse::report_exhaustion(number(ctx, 0), EADDRINUSE, u32::from(operation));
+    } else {
+        refuse::report_refusal(number(ctx, 0), u32::from(port), u32::from(operation));
+        end(port);
+    }
+}
+
+#[inline(always)]
+fn connected(ctx: &FExitContext) {
+    let sk: *const u8 = ctx.arg(1);
     let port: u16 = field!(Typed, sk, skc_num);
+    let result = ctx.arg::<u64>(2) as i32;
     if result == 0 {
         record::<Typed>(sk, IPPROTO_TCP, port, how::CONNECT, Earlier::Keep);
     } else if result == EADDRNOTAVAIL && port == 0 {
-        let errno = EADDRNOTAVAIL.unsigned_abs();
-        refuse::report(sk, &Wish { operation: operation::CONNECT, errno, port: 0, address: None }, None);
+        refuse::report_exhaustion(number(ctx, 1), EADDRNOTAVAIL.unsigned_abs(), u32::from(operation::CONNECT));
     }
 }

@@ -14,9 +14,8 @@ use portwatch_common::{
 use crate::assign::{Earlier, record};
 use crate::field::{Probed, field};
 use crate::maps::{ATTEMPTS, count};
-use crate::refuse::{self, Wish};
 use crate::sock::{self, AF_INET, AF_INET6, IPPROTO_TCP, TCP_LISTEN};
-use crate::release;
+use crate::{refuse, release};
 
 const EADDRINUSE: u32 = 98;
 const TCP_SYN_SENT: u8 = 2;
@@ -45,6 +44,7 @@ pub(crate) fn enter_bind(ctx: TracePointContext) -> u32 {
         attempt.operation = operation::BIND;
         attempt.fd = argument(&ctx, ARGUMENT_0) as u32;
         attempt.port = u16::from_be(user(address, 2));
+        attempt.has_address = 1;
         if family == AF_INET6 {
             attempt.address = user(address, 8);
         } else {
@@ -195,14 +195,16 @@ fn refused(attempt: &Attempt) {
     if sk.is_null() || !sock::has_ports(sock::protocol(sk)) {
         return;
     }
-    let listening = attempt.operation == operation::LISTEN;
-    let wish = Wish {
-        operation: attempt.operation,
-        errno: EADDRINUSE,
-        port: if listening { field!(Probed, sk, skc_num) } else { attempt.port },
-        address: if listening { None } else { Some(attempt.address) },
+    let operation = u32::from(attempt.operation);
+    let port = match attempt.operation {
+        operation::LISTEN => field!(Probed, sk, skc_num),
+        _ => attempt.port,
     };
-    refuse::report(sk, &wish, None);
+    if port == 0 {
+        refuse::report_exhaustion(sk as u64, EADDRINUSE, operation);
+    } else {
+        refuse::report_refusal(sk as u64, u32::from(port), operation);
+    }
 }
 
 #[inline(always)]
