@@ -86,6 +86,9 @@ impl Backend {
     /// Best first: the order in which they are tried.
     pub const BEST_FIRST: &'static [Self] = &[Self::Fexit, Self::Tracepoint];
 
+    /// All of them, best first.
+    pub const ALL: &'static [Self] = &[Self::Fexit, Self::Kprobe, Self::Tracepoint];
+
     /// Its name on the command line and in reports.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -181,7 +181,9 @@ impl Btf {
         let mut here = Member { type_id: *outer, bit: 0 };
         for name in path {
             match self.member(here.type_id, name, 0) {
-                Some(found) => here = Member { type_id: found.type_id, bit: here.bit.wrapping_add(found.bit) },
+                Some(found) => {
+                    here = Member { type_id: found.type_id, bit: here.bit.wrapping_add(found.bit) }
+                }
                 None => return ABSENT,
             }
         }

@@ -37,7 +37,8 @@ impl Kernel {
 
     fn from_file(path: &Path) -> Result<Self, Reason> {
         let bytes = fs::read(path).map_err(|error| Reason::no_btf(path, &error))?;
-        let typed = aya::Btf::parse(&bytes, aya::Endianness::default()).map_err(|error| Reason::bad_btf(&error))?;
+        let typed =
+            aya::Btf::parse(&bytes, aya::Endianness::default()).map_err(|error| Reason::bad_btf(&error))?;
         let btf = Btf::parse(bytes).map_err(|error| Reason::bad_btf(&error))?;
         let offsets = Offsets::resolve(|field| btf.resolve(field));
         let missing = |need: Need| {
@@ -72,7 +73,9 @@ impl Kernel {
         }
         let found = self.btf.parameters(function);
         match expected {
-            Some(expected) if found != Some(expected) => Err(Reason::other_prototype(function, expected, found)),
+            Some(expected) if found != Some(expected) => {
+                Err(Reason::other_prototype(function, expected, found))
+            }
             _ => Ok(()),
         }
     }

@@ -113,7 +113,11 @@ fn link_error(error: LinkError) -> ProgramError {
     }
 }
 
-fn run_iterator(program: &mut aya::programs::Program, iterator: &str, kernel: &Kernel) -> Result<(), ProgramError> {
+fn run_iterator(
+    program: &mut aya::programs::Program,
+    iterator: &str,
+    kernel: &Kernel,
+) -> Result<(), ProgramError> {
     let program: &mut Iter = program.try_into()?;
     program.load(iterator, &kernel.typed)?;
     let link = program.attach()?;

@@ -13,7 +13,7 @@ mod tracefs;
 
 use aya::Ebpf;
 use aya::maps::{MapData, RingBuf};
-use portwatch_common::map;
+use portwatch_common::{map, offsets::ABSENT};
 use serde::Serialize;
 
 pub use backend::Backend;
@@ -59,6 +59,7 @@ pub struct Unavailable {
 pub struct Probe {
     ebpf: Ebpf,
     status: Status,
+    keeps_creator_uid: bool,
 }
 
 impl Probe {
@@ -104,6 +105,7 @@ impl Probe {
         let mut blind: Vec<String> = backend.blind().iter().map(ToString::to_string).collect();
         blind.append(&mut attached.lost);
         let mut probe = Self {
+            keeps_creator_uid: kernel.offsets.sk_ino != ABSENT,
             ebpf: attached.ebpf,
             status: Status { backend, declined: declined.to_vec(), blind, no_snapshot, preexisting: 0 },
         };
@@ -115,6 +117,13 @@ impl Probe {
     #[must_use]
     pub fn status(&self) -> &Status {
         &self.status
+    }
+
+    /// Whether the kernel compares the creator's uid even once nobody has the socket: since 6.18, which also keeps the
+    /// inode number in the socket.
+    #[must_use]
+    pub fn keeps_creator_uid(&self) -> bool {
+        self.keeps_creator_uid
     }
 
     /// Takes the ring buffer; there is one, and one reader. `None` the second time.

@@ -16,7 +16,11 @@ impl Counters {
             array.get(&index, 0).map(|cpus| cpus.iter().sum()).unwrap_or(0)
         };
         let array = ebpf.map(map::COUNTERS).and_then(|map| PerCpuArray::<_, u64>::try_from(map).ok());
-        Self(array.map_or_else(Vec::new, |array| (0..counter::COUNT).map(|index| read(&array, index)).collect()))
+        Self(
+            array.map_or_else(Vec::new, |array| {
+                (0..counter::COUNT).map(|index| read(&array, index)).collect()
+            }),
+        )
     }
 
     /// One counter by its name; 0 for an unknown one.

@@ -41,14 +41,19 @@ pub struct Feed {
 /// When the ring cannot be watched for readiness.
 pub fn spawn(ring: RingBuf<MapData>) -> io::Result<Feed> {
     // SAFETY: the ring owns its descriptor and lives inside the watcher.
-    let watched = unsafe { AsyncFd::register_with_interest(ring, Interest::READABLE) }.map_err(io::Error::from)?;
+    let watched =
+        unsafe { AsyncFd::register_with_interest(ring, Interest::READABLE) }.map_err(io::Error::from)?;
     let (sender, events) = channel(IN_FLIGHT);
     let losses = Arc::new(Losses::default());
     let task = tokio::spawn(drain(watched, sender, Arc::clone(&losses)));
     Ok(Feed { events, losses, task })
 }
 
-async fn drain(mut ring: AsyncFd<RingBuf<MapData>>, sender: Sender<RawEvent>, losses: Arc<Losses>) -> io::Result<()> {
+async fn drain(
+    mut ring: AsyncFd<RingBuf<MapData>>,
+    sender: Sender<RawEvent>,
+    losses: Arc<Losses>,
+) -> io::Result<()> {
     loop {
         let mut ready = ring.readable_mut().await?;
         while let Some(record) = ready.get_inner_mut().next() {

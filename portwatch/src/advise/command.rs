@@ -1,0 +1,88 @@
+//! The exact commands of an advice: complete, and only those that do what the advice says on this conflict.
+
+use super::Situation;
+use super::ports::PortList;
+use crate::model::{Conflict, Holder, Process, Protocol};
+
+const RESERVED: &str = "net.ipv4.ip_local_reserved_ports";
+const RANGE: &str = "net.ipv4.ip_local_port_range";
+/// Where what survives a reboot is written.
+const SYSCTL_FILE: &str = "/etc/sysctl.d/60-portwatch.conf";
+
+/// Reserves the wanted port: now and, in portwatch's own namespace, for good.
+pub(super) fn reserve(conflict: &Conflict, situation: &Situation) -> Vec<String> {
+    let port = conflict.port;
+    let inside = enter(conflict, situation);
+    let Some(mut ports) = situation.reserved.as_deref().and_then(|text| PortList::parse(text).ok()) else {
+        // What is reserved already could not be read from here. The shell merges then, where it can.
+        let merged = format!("$(sysctl -n {RESERVED} | sed 's/$/,{port}/;s/^,//')");
+        let script = format!("sysctl -w {RESERVED}=\"{merged}\"");
+        return match inside.is_empty() {
+            true => vec![script],
+            false => vec![format!("{inside}sh -c '{}'", script.replace('\'', r"'\''"))],
+        };
+    };
+    ports.insert(port, port);
+    let mut commands = vec![format!("{inside}sysctl -w {RESERVED}={ports}")];
+    if inside.is_empty() {
+        commands.push(format!("printf '{RESERVED} = {ports}\\n' > {SYSCTL_FILE}"));
+    }
+    commands
+}
+
+/// Sets the ephemeral range of the conflict's namespace.
+pub(super) fn widen(conflict: &Conflict, situation: &Situation, low: u16) -> String {
+    let high = conflict.range.high;
+    format!("{}sysctl -w {RANGE}='{low} {high}'", enter(conflict, situation))
+}
+
+/// Ends the process that holds the port, by its service manager where it has one.
+pub(super) fn stop(process: &Process) -> String {
+    match service(process) {
+        Some(unit) => crate::text::command_line(&["systemctl", "stop", unit]),
+        None => format!("kill {}", process.pid),
+    }
+}
+
+/// Makes the process let go of the port and come back without it.
+pub(super) fn restart(process: &Process) -> String {
+    match service(process) {
+        Some(unit) => crate::text::command_line(&["systemctl", "restart", unit]),
+        None => format!("kill {}", process.pid),
+    }
+}
+
+/// Ends the one connection that holds the port.
+pub(super) fn destroy(conflict: &Conflict, situation: &Situation, holder: &Holder) -> Option<String> {
+    let (local, remote) = (holder.local?, holder.remote?);
+    (conflict.protocol == Protocol::Tcp)
+        .then(|| format!("{}ss -K src {local} dst {remote}", enter(conflict, situation)))
+}
+
+/// Shows every socket on the port.
+pub(super) fn inspect(conflict: &Conflict, situation: &Situation) -> String {
+    let kind = if conflict.protocol.is_datagram() { "-uanpe" } else { "-tanpe" };
+    match conflict.port {
+        0 => format!("{}ss {kind}", enter(conflict, situation)),
+        port => format!("{}ss {kind} 'sport = :{port}'", enter(conflict, situation)),
+    }
+}
+
+/// What comes before a command that must act in the conflict's network namespace; nothing in portwatch's own.
+fn enter(conflict: &Conflict, situation: &Situation) -> String {
+    if conflict.netns == situation.own_netns {
+        return String::new();
+    }
+    // The victim may well have exited by now: a living holder is the surer door.
+    let holder = conflict.holders.iter().find(|holder| holder.alive).and_then(|h| h.process.as_ref());
+    let pid = holder.unwrap_or(&conflict.victim).pid;
+    format!("nsenter --net=/proc/{pid}/ns/net ")
+}
+
+/// The unit, if the system's systemd runs it: not in a container, not under a user's own manager.
+pub(super) fn service(process: &Process) -> Option<&str> {
+    let unit = process.unit.as_deref()?;
+    let path = process.cgroup.as_deref()?;
+    let is_own = unit.ends_with(".service") && !path.contains("/user@");
+    (is_own && process.container.is_none()).then_some(unit)
+}

@@ -1,0 +1,84 @@
+//! The loop of `trace`: events in, conflicts out, until Ctrl-C, `--count` or `--duration` ends it.
+
+use super::{Flow, Printer};
+use crate::correlate::{Correlator, Lookups, Report};
+use crate::decode::RawEvent;
+use crate::owner::now_boot_ns;
+use std::future::Future;
+use std::io;
+use std::time::Duration;
+use tokio::sync::mpsc::Receiver;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+
+/// How often repeats are looked after; they are due once a second.
+const TICK: Duration = Duration::from_millis(250);
+/// Longer than any trace.
+const FOREVER: Duration = Duration::from_secs(100 * 365 * 86_400);
+
+/// Why the loop ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Conclusion {
+    /// `--count` conflicts were shown.
+    Counted,
+    /// `--duration` is over.
+    TimeUp,
+    /// Somebody pressed Ctrl-C, or the service manager stopped it.
+    Stopped,
+    /// No more events will come.
+    SourceEnded,
+}
+
+/// Follows the events until something ends it. What had arrived by then is still told, and every count brought up to
+/// date.
+///
+/// # Errors
+/// If a report could not be written; a broken pipe among them.
+pub async fn follow(
+    events: &mut Receiver<RawEvent>,
+    correlator: &mut Correlator,
+    lookups: &mut dyn Lookups,
+    printer: &mut Printer,
+    duration: Option<Duration>,
+    stop: impl Future<Output = ()>,
+) -> io::Result<Conclusion> {
+    let time_up = sleep_until(Instant::now() + duration.unwrap_or(FOREVER));
+    let mut tick = interval(TICK);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    tokio::pin!(time_up, stop);
+    let conclusion = loop {
+        let flow = tokio::select! {
+            biased;
+            () = &mut stop => break Conclusion::Stopped,
+            () = &mut time_up => break Conclusion::TimeUp,
+            // Before the events: a storm of them must not hold the counts back.
+            _ = tick.tick() => tell(printer, correlator.tick(now_boot_ns()))?,
+            event = events.recv() => match event {
+                Some(event) => tell(printer, correlator.accept(event, lookups))?,
+                None => break Conclusion::SourceEnded,
+            },
+        };
+        if flow == Flow::Enough {
+            break Conclusion::Counted;
+        }
+    };
+    if conclusion != Conclusion::Counted {
+        while let Ok(event) = events.try_recv() {
+            if tell(printer, correlator.accept(event, lookups))? == Flow::Enough {
+                break;
+            }
+        }
+    }
+    tell(printer, correlator.finish())?;
+    Ok(conclusion)
+}
+
+fn tell(printer: &mut Printer, reports: impl IntoIterator<Item = Report>) -> io::Result<Flow> {
+    let mut flow = Flow::Continue;
+    for report in reports {
+        flow = printer.report(&report)?;
+        if flow == Flow::Enough {
+            break;
+        }
+    }
+    Ok(flow)
+}

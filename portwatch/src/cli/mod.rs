@@ -1,0 +1,90 @@
+//! The command line: one file a subcommand. Wrong usage is answered with one line and exit code 2.
+
+pub mod doctor;
+mod follow;
+mod printer;
+#[cfg(test)]
+mod tests;
+pub mod trace;
+mod values;
+
+pub use follow::{Conclusion, follow};
+pub use printer::{Flow, Printer, Summary, announce};
+
+use crate::exit_code::{ExitCode, Refused};
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand};
+use std::ffi::OsString;
+use std::io::Write as _;
+
+/// Names the process that holds the port when a bind() or listen() is refused
+#[derive(Debug, Parser)]
+#[command(name = "portwatch", version, max_term_width = 100, arg_required_else_help = true)]
+#[command(infer_subcommands = false, disable_help_subcommand = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show refused bind() and listen() calls as they happen, and who has the port
+    Trace(trace::TraceArgs),
+    /// Tell what this kernel and these capabilities allow, and which backend would run
+    Doctor(doctor::DoctorArgs),
+}
+
+/// What the arguments ask for.
+#[derive(Debug)]
+pub enum Asked {
+    /// To run a command.
+    Run(Box<Command>),
+    /// To print this text (help, version) and be done.
+    Print(clap::builder::StyledStr),
+}
+
+/// Reads the arguments.
+///
+/// # Errors
+/// Wrong usage, as one clear line.
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Asked, Refused> {
+    match Cli::try_parse_from(arguments) {
+        Ok(cli) => Ok(Asked::Run(Box::new(cli.command))),
+        Err(error) => match error.kind() {
+            ErrorKind::DisplayHelp
+            | ErrorKind::DisplayVersion
+            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => Ok(Asked::Print(error.render())),
+            _ => Err(Refused::usage(one_line(&error))),
+        },
+    }
+}
+
+/// Does what the arguments ask for.
+///
+/// # Errors
+/// What went wrong; [`crate::exit_code::of_error`] knows the exit code for it.
+pub fn run(asked: Asked) -> anyhow::Result<ExitCode> {
+    match asked {
+        Asked::Print(text) => {
+            write!(anstream::stdout(), "{}", text.ansi())?;
+            Ok(ExitCode::Done)
+        }
+        Asked::Run(command) => match *command {
+            Command::Trace(args) => trace::run(args),
+            Command::Doctor(args) => doctor::run(&args),
+        },
+    }
+}
+
+/// clap writes a small page; a person at a log wants the first paragraph of it.
+fn one_line(error: &clap::Error) -> String {
+    let page = error.render().to_string();
+    let paragraph: Vec<_> = page.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
+    let line = paragraph.join(" ");
+    let line = line.strip_prefix("error: ").unwrap_or(&line);
+    let tip = page.lines().map(str::trim).find_map(|line| line.strip_prefix("tip: "));
+    let tip = tip.map_or_else(String::new, |tip| format!(" ({tip})"));
+    format!("{}{}; see --help", crate::text::printable(line), crate::text::printable(&tip))
+}

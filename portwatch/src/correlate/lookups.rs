@@ -1,0 +1,89 @@
+//! The questions that the correlator asks about the world, as one trait: live they are answered from /proc, in tests
+//! and in a replay from what was recorded.
+
+use crate::model::UnnamedReason;
+use jiff::Timestamp;
+use portwatch_common::Task;
+
+/// Start times in /proc are in ticks of this many nanoseconds.
+const TICK_NS: u64 = 10_000_000;
+
+/// Who a process is: a pid alone is soon somebody else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ProcessId {
+    /// Process id in the initial pid namespace.
+    pub tgid: u32,
+    /// Start on the boot clock, in ticks of 10 ms: all that /proc tells.
+    pub start_ticks: u64,
+}
+
+impl ProcessId {
+    /// From the kernel's record, which is exact to the nanosecond.
+    pub const fn of(task: &Task) -> Self {
+        Self { tgid: task.tgid, start_ticks: task.start_ns / TICK_NS }
+    }
+
+    /// Start on the boot clock, in nanoseconds, as exactly as it is known.
+    pub const fn start_ns(self) -> u64 {
+        self.start_ticks.saturating_mul(TICK_NS)
+    }
+}
+
+/// A running process as /proc shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProcessInfo {
+    /// Who.
+    pub id: ProcessId,
+    /// Name of the process (not of one of its threads); any bytes.
+    pub comm: Vec<u8>,
+    /// Path of the executable.
+    pub exe: Option<String>,
+    /// Arguments.
+    pub arguments: Vec<String>,
+    /// Effective uid.
+    pub uid: Option<u32>,
+    /// Path of the cgroup.
+    pub cgroup: Option<String>,
+}
+
+/// A socket whose owners are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Its inode.
+    pub inode: u64,
+    /// Where to look first.
+    pub hint: Option<ProcessId>,
+}
+
+/// Who has a socket open.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SocketHolders {
+    /// The processes, the oldest first; only the hint if that is one of them.
+    pub processes: Vec<ProcessInfo>,
+    /// If there are none: why that proves nothing.
+    pub blind: Option<UnnamedReason>,
+}
+
+/// What the correlator cannot know from the kernel's records.
+pub trait Lookups {
+    /// The process, if it still runs.
+    fn process(&mut self, id: ProcessId) -> Option<ProcessInfo>;
+
+    /// Path of a cgroup by its id in the unified hierarchy.
+    fn cgroup_path(&mut self, id: u64) -> Option<String>;
+
+    /// Who has each of these sockets open now; one answer a question, in order.
+    fn socket_holders(&mut self, wanted: &[Wanted]) -> Vec<SocketHolders>;
+
+    /// Whether the process still runs; `None` if that cannot be seen from here.
+    fn alive(&mut self, id: ProcessId) -> Option<bool>;
+
+    /// A time on the boot clock, as time of day.
+    fn wall_clock(&mut self, boot_ns: u64) -> Timestamp;
+
+    /// `ip_local_reserved_ports` of a network namespace, reached through one of its processes.
+    fn reserved_ports(&mut self, netns: u32, tgid: u32) -> Option<String>;
+
+    /// Login name of a uid.
+    fn user_name(&mut self, uid: u32) -> Option<String>;
+}

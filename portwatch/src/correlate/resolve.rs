@@ -1,0 +1,227 @@
+//! A socket that was in the way → whose it is: the recorded assignment, checked against who has the socket open now.
+
+use super::cause;
+use super::lookups::{Lookups, ProcessId, ProcessInfo, SocketHolders, Wanted};
+use super::processes::{self, Processes};
+use super::select::Suspect;
+use crate::model::{AssignedBy, Evidence, Holder, State, UnnamedReason};
+use portwatch_common::record::flag;
+use portwatch_common::{Socket, Task};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// Processes listed for one socket: a server's workers may share it by the hundred, and say no more than a few do.
+const SHARERS: usize = 16;
+/// How long a closed connection may keep its port.
+const LINGER_NS: u64 = 120_000_000_000;
+
+/// A holder, with what classifying it needs and the report does not show.
+#[derive(Clone, Debug)]
+pub(super) struct Resolved {
+    pub(super) holder: Holder,
+    pub(super) suspect: Suspect,
+    pub(super) owner: Option<ProcessId>,
+    /// The owner is not who was given the port.
+    pub(super) inherited: bool,
+    /// How it came to the port; inferred where `holder.assigned_by` says only `preexisting` or `unknown`.
+    pub(super) how: AssignedBy,
+}
+
+/// What the sockets of one refusal have in common.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Scene {
+    /// `ip_local_port_range`.
+    pub(super) range: (u16, u16),
+    /// Somebody listens on the port.
+    pub(super) has_listener: bool,
+    /// When the hooks were attached.
+    pub(super) started_ns: u64,
+    /// When the refusal was.
+    pub(super) when_ns: u64,
+}
+
+/// Who has a socket.
+enum Owner {
+    /// Who was given the port.
+    Recorded(Task),
+    /// Somebody else, found by looking.
+    Found(ProcessInfo),
+    Nobody(UnnamedReason),
+}
+
+/// Names the owners of all suspects; equal entries are merged, so that a listener's connections are one.
+pub(super) fn resolve(
+    suspects: &[Suspect],
+    scene: &Scene,
+    processes: &mut Processes,
+    lookups: &mut dyn Lookups,
+) -> Vec<Resolved> {
+    let wanted: Vec<Wanted> = suspects.iter().filter_map(wanted_of).collect();
+    let mut answers =
+        if wanted.is_empty() { Vec::new() } else { lookups.socket_holders(&wanted) }.into_iter();
+    let mut resolved: Vec<Resolved> = Vec::new();
+    for suspect in suspects {
+        let answer = wanted_of(suspect).map(|_| answers.next().unwrap_or_default());
+        for owner in owners(suspect, answer) {
+            let next = build(suspect, owner, scene, processes, lookups);
+            if !resolved.iter().any(|known| is_same(known, &next)) {
+                resolved.push(next);
+            }
+        }
+    }
+    resolved
+}
+
+/// The question to ask about a socket; none for those that no process can have open.
+fn wanted_of(suspect: &Suspect) -> Option<Wanted> {
+    let socket = &suspect.socket;
+    let state = State::from_wire(socket.state);
+    let unowned = socket.flags & (flag::KERNEL | flag::ORPHAN) != 0 || state == State::TimeWait;
+    let released = suspect.evidence == Evidence::LastOwner;
+    let recorded = suspect.assignment.map_or(0, |assignment| assignment.inode);
+    let inode = if socket.inode != 0 { socket.inode } else { recorded };
+    (!unowned && !released && inode != 0)
+        .then(|| Wanted { inode, hint: suspect.assignment.map(|a| ProcessId::of(&a.task)) })
+}
+
+/// Who has the socket, by the record and by `answer`, what was found among the open files.
+fn owners(suspect: &Suspect, answer: Option<SocketHolders>) -> Vec<Owner> {
+    let socket = &suspect.socket;
+    if socket.flags & flag::KERNEL != 0 {
+        return vec![Owner::Nobody(UnnamedReason::KernelSocket)];
+    }
+    let recorded = suspect.assignment.map(|assignment| assignment.task);
+    let SocketHolders { processes, blind } = answer.unwrap_or_default();
+    let still_has_it = |task: &Task| processes.iter().any(|info| info.id == ProcessId::of(task));
+    match recorded {
+        // Nobody has it by now, or nobody ever can (TIME_WAIT): it was the recorded process's in the moment that counts.
+        Some(task) if processes.is_empty() || still_has_it(&task) => vec![Owner::Recorded(task)],
+        None if processes.is_empty() => vec![Owner::Nobody(blind.unwrap_or_else(|| reason(socket)))],
+        _ => processes.into_iter().take(SHARERS).map(Owner::Found).collect(),
+    }
+}
+
+fn reason(socket: &Socket) -> UnnamedReason {
+    let state = State::from_wire(socket.state);
+    if state == State::TimeWait || state.is_on_its_way_out() {
+        UnnamedReason::NotRecorded
+    } else if socket.flags & flag::ORPHAN != 0 {
+        UnnamedReason::NotAccepted
+    } else {
+        UnnamedReason::AlreadyGone
+    }
+}
+
+fn build(
+    suspect: &Suspect,
+    owner: Owner,
+    scene: &Scene,
+    processes: &mut Processes,
+    lookups: &mut dyn Lookups,
+) -> Resolved {
+    let (socket, assignment) = (&suspect.socket, suspect.assignment);
+    let recorded = assignment.map(|a| AssignedBy::from_wire(a.how));
+    let assigned_by = recorded.unwrap_or_else(|| unrecorded(socket, &owner, scene));
+    let how = cause::infer(assigned_by, socket, scene.range);
+    // A snapshot tells who had the socket, not who was given the port: nobody is called its creator then.
+    let creator = assignment.map(|a| a.task).filter(|_| assigned_by != AssignedBy::Preexisting);
+    let inherited = matches!(owner, Owner::Found(_)) && creator.is_some();
+    let by_dump = matches!(owner, Owner::Found(_)) && assignment.is_none();
+    let evidence = if by_dump { Evidence::SocketDump } else { suspect.evidence };
+    let named_elsewhere = matches!(owner, Owner::Recorded(_));
+    let assigned_ns = assignment.map_or(0, |a| a.assigned_ns);
+    let (process, id, alive, unnamed_reason) = identify(owner, suspect, processes, lookups);
+    let holder = Holder {
+        process,
+        unnamed_reason,
+        creator: creator.filter(|_| !named_elsewhere).map(|task| processes.describe(&task, lookups)),
+        state: State::from_wire(socket.state),
+        local: Some(socket_addr(socket.family, socket.local, socket.local_port)),
+        remote: (socket.remote_port != 0)
+            .then(|| socket_addr(socket.family, socket.remote, socket.remote_port)),
+        inode: wanted_of(suspect).map(|wanted| wanted.inode),
+        assigned_by,
+        ephemeral: cause::is_kernel_chosen(how),
+        assigned_time: (assigned_ns != 0 && assigned_by != AssignedBy::Preexisting)
+            .then(|| lookups.wall_clock(assigned_ns)),
+        alive,
+        evidence: Some(evidence),
+    };
+    Resolved { holder, suspect: *suspect, owner: id, inherited, how }
+}
+
+/// How a socket came to its port that the hooks did not see: accepted, or given before they were there, if it can be
+/// that old.
+fn unrecorded(socket: &Socket, owner: &Owner, scene: &Scene) -> AssignedBy {
+    let is_old = match owner {
+        Owner::Found(info) => info.id.start_ns() <= scene.started_ns,
+        // Nothing lingers longer: a minute in FIN_WAIT2 and one in TIME_WAIT.
+        Owner::Nobody(UnnamedReason::NotRecorded) => {
+            scene.when_ns.saturating_sub(scene.started_ns) < LINGER_NS
+        }
+        Owner::Recorded(_) | Owner::Nobody(_) => false,
+    };
+    if cause::is_accepted(socket, scene.has_listener) {
+        AssignedBy::Accept
+    } else if is_old {
+        AssignedBy::Preexisting
+    } else {
+        AssignedBy::Unknown
+    }
+}
+
+type Identified = (Option<crate::model::Process>, Option<ProcessId>, bool, Option<UnnamedReason>);
+
+fn identify(
+    owner: Owner,
+    suspect: &Suspect,
+    processes: &mut Processes,
+    lookups: &mut dyn Lookups,
+) -> Identified {
+    match owner {
+        Owner::Recorded(task) => {
+            let id = ProcessId::of(&task);
+            // Where life cannot be seen, a socket with a file has a process.
+            let alive = lookups.alive(id).unwrap_or_else(|| wanted_of(suspect).is_some());
+            (Some(processes.describe(&task, lookups)), Some(id), alive, None)
+        }
+        Owner::Found(info) => (Some(processes::from_info(&info, lookups)), Some(info.id), true, None),
+        Owner::Nobody(reason) => (None, None, false, Some(reason)),
+    }
+}
+
+/// Whether a person would see two equal entries.
+fn is_same(a: &Resolved, b: &Resolved) -> bool {
+    a.owner == b.owner && a.holder.state == b.holder.state && a.holder.local == b.holder.local
+}
+
+/// An entry for a refusal whose holder could not be established.
+pub(super) const fn nobody(reason: UnnamedReason) -> Holder {
+    Holder {
+        process: None,
+        unnamed_reason: Some(reason),
+        creator: None,
+        state: State::Unknown,
+        local: None,
+        remote: None,
+        inode: None,
+        assigned_by: AssignedBy::Unknown,
+        ephemeral: false,
+        assigned_time: None,
+        alive: false,
+        evidence: None,
+    }
+}
+
+/// An address of a record.
+pub(super) fn ip_addr(family: u16, bytes: [u8; 16]) -> IpAddr {
+    if i32::from(family) == libc::AF_INET {
+        let [a, b, c, d, ..] = bytes;
+        IpAddr::V4(Ipv4Addr::new(a, b, c, d))
+    } else {
+        IpAddr::V6(Ipv6Addr::from(bytes))
+    }
+}
+
+fn socket_addr(family: u16, bytes: [u8; 16], port: u16) -> SocketAddr {
+    SocketAddr::new(ip_addr(family, bytes), port)
+}

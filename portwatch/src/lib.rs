@@ -1,0 +1,19 @@
+//! portwatch: names the process that holds the port when a bind() or listen() is refused.
+//!
+//! One way through: `source` reads the kernel side's ring, [`decode`] makes records of bytes, [`correlate`] makes
+//! conflicts of records, and each [`sink`] tells them in its own form. Sinks see only the [`model`].
+
+pub mod advise;
+pub mod cli;
+pub mod correlate;
+pub mod decode;
+pub mod exit_code;
+pub mod filter;
+pub mod model;
+pub mod owner;
+pub mod pipeline;
+pub mod probe;
+pub mod rule;
+pub mod sink;
+pub mod source;
+pub mod text;

@@ -1,0 +1,313 @@
+//! The closed sets of a conflict, each with its one spelling for JSON, flags and tables.
+
+use portwatch_common::record::{how, operation};
+use serde::{Serialize, Serializer};
+use std::fmt;
+
+/// An enum whose variants have one spelling each.
+macro_rules! names {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum $name { $($(#[$variant_doc])* $variant,)+ }
+
+        impl $name {
+            /// Every value, in the order of the documentation.
+            pub const ALL: &[Self] = &[$(Self::$variant,)+];
+
+            /// The spelling.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text,)+ }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.as_str())
+            }
+        }
+    };
+}
+
+names! {
+    /// The refused call.
+    Operation {
+        /// bind().
+        Bind = "bind",
+        /// listen().
+        Listen = "listen",
+        /// connect().
+        Connect = "connect",
+        /// sendto() without bind.
+        Sendto = "sendto",
+        /// A choice the kernel was to make, the call not known.
+        Autobind = "autobind",
+    }
+}
+
+names! {
+    /// The transport protocol.
+    Protocol {
+        /// TCP.
+        Tcp = "tcp",
+        /// UDP.
+        Udp = "udp",
+        /// UDP-Lite.
+        UdpLite = "udplite",
+        /// SCTP.
+        Sctp = "sctp",
+        /// Multipath TCP.
+        Mptcp = "mptcp",
+    }
+}
+
+names! {
+    /// The class of a conflict; the order is that of precedence.
+    Cause {
+        /// Port 0 was asked for and every port of the range is taken.
+        Exhausted = "exhausted",
+        /// A socket of the kernel itself.
+        KernelSocket = "kernel-socket",
+        /// A TIME_WAIT socket.
+        TimeWait = "time-wait",
+        /// An orphan on its way out.
+        Closing = "closing",
+        /// Another socket of the victim itself.
+        OwnSocket = "own-socket",
+        /// SO_REUSEPORT on both sides, but another uid.
+        ReuseportMismatch = "reuseport-mismatch",
+        /// A process that did not get the port itself.
+        Inherited = "inherited",
+        /// The same service or container, from before.
+        PreviousInstance = "previous-instance",
+        /// Given by the kernel to a client.
+        EphemeralClient = "ephemeral-client",
+        /// Given by the kernel through bind(0) or listen() without bind.
+        EphemeralBind = "ephemeral-bind",
+        /// Bound the number and listens.
+        Listener = "listener",
+        /// Bound the number and does not listen.
+        ExplicitBind = "explicit-bind",
+        /// Could not be established.
+        Unknown = "unknown",
+    }
+}
+
+names! {
+    /// How a holder was established, best first.
+    Evidence {
+        /// The kernel's own comparison.
+        KernelVerdict = "kernel-verdict",
+        /// Met on the port at the refusal, and in conflict by the kernel's rule.
+        PortTable = "port-table",
+        /// The record kept when the port was let go.
+        LastOwner = "last-owner",
+        /// Found among the open files after the refusal.
+        SocketDump = "socket-dump",
+    }
+}
+
+names! {
+    /// How a socket came to its port.
+    AssignedBy {
+        /// connect() without bind: the kernel chose.
+        Connect = "connect",
+        /// bind() to port 0: the kernel chose.
+        Bind0 = "bind0",
+        /// bind() to a number.
+        Bind = "bind",
+        /// UDP sent or connected without bind: the kernel chose.
+        Autobind = "autobind",
+        /// listen() without bind: the kernel chose.
+        Listen = "listen",
+        /// Accepted by a listener, whose port it shares.
+        Accept = "accept",
+        /// Had it before portwatch looked.
+        Preexisting = "preexisting",
+        /// Not known.
+        Unknown = "unknown",
+    }
+}
+
+names! {
+    /// Why a holder's process is not named.
+    UnnamedReason {
+        /// It has none: the socket is the kernel's own.
+        KernelSocket = "kernel-socket",
+        /// TIME_WAIT or closing, and the port was assigned before portwatch looked.
+        NotRecorded = "not-recorded",
+        /// A connection that its listener has not accepted yet.
+        NotAccepted = "not-accepted",
+        /// Nobody has the socket open any more.
+        AlreadyGone = "already-gone",
+        /// portwatch may not look into every process.
+        NoPermission = "no-permission",
+        /// portwatch runs in a pid namespace of its own.
+        OtherPidNamespace = "other-pid-namespace",
+        /// The socket was let go between the refusal and the look at the port.
+        ReleasedMeanwhile = "released-meanwhile",
+        /// The look at the port stopped at its bound.
+        WalkCut = "walk-cut",
+        /// The kernel's table of ports could not be read.
+        NoWalk = "no-walk",
+        /// The record of the holder found the ring buffer full.
+        RecordLost = "record-lost",
+    }
+}
+
+names! {
+    /// What to do.
+    Action {
+        /// Keep the kernel from handing the port to clients.
+        ReservePort = "reserve-port",
+        /// Make the ephemeral range larger.
+        WidenRange = "widen-range",
+        /// Make the present holder let go.
+        FreePort = "free-port",
+        /// Stop the present holder for good.
+        StopHolder = "stop-holder",
+        /// Give one of the two another port.
+        ChangePort = "change-port",
+        /// Wait until the kernel lets go.
+        Wait = "wait",
+        /// Set a socket option in one of the programs.
+        SetOption = "set-option",
+        /// Run both as the same user.
+        SameUser = "same-user",
+        /// Close descriptors on exec.
+        CloseOnExec = "close-on-exec",
+        /// Let the earlier instance end first.
+        StopFirst = "stop-first",
+        /// Look further.
+        Inspect = "inspect",
+    }
+}
+
+names! {
+    /// State of a socket, by the kernel's names; UDP has `ESTABLISHED` if connected, else `CLOSE`.
+    State {
+        /// Connected.
+        Established = "ESTABLISHED",
+        /// connect() on its way.
+        SynSent = "SYN_SENT",
+        /// A connection being accepted.
+        SynRecv = "SYN_RECV",
+        /// Closed here, not yet confirmed.
+        FinWait1 = "FIN_WAIT1",
+        /// Closed here, the other side still open.
+        FinWait2 = "FIN_WAIT2",
+        /// Closed, kept for late packets.
+        TimeWait = "TIME_WAIT",
+        /// Bound only.
+        Close = "CLOSE",
+        /// Closed by the other side.
+        CloseWait = "CLOSE_WAIT",
+        /// Closed by both, not yet confirmed.
+        LastAck = "LAST_ACK",
+        /// Listening.
+        Listen = "LISTEN",
+        /// Closed by both at once.
+        Closing = "CLOSING",
+        /// Not known.
+        Unknown = "UNKNOWN",
+    }
+}
+
+/// What a refused call returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Errno(pub u32);
+
+impl fmt::Display for Errno {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match i32::try_from(self.0) {
+            Ok(libc::EADDRINUSE) => f.write_str("EADDRINUSE"),
+            Ok(libc::EADDRNOTAVAIL) => f.write_str("EADDRNOTAVAIL"),
+            Ok(libc::EAGAIN) => f.write_str("EAGAIN"),
+            _ => write!(f, "errno {}", self.0),
+        }
+    }
+}
+
+impl Serialize for Errno {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl Operation {
+    /// By the number of the kernel side.
+    pub const fn from_wire(number: u8) -> Self {
+        match number {
+            operation::BIND => Self::Bind,
+            operation::LISTEN => Self::Listen,
+            operation::CONNECT => Self::Connect,
+            _ => Self::Autobind,
+        }
+    }
+}
+
+impl Protocol {
+    /// By the kernel's number.
+    pub fn from_wire(number: u16) -> Option<Self> {
+        match i32::from(number) {
+            libc::IPPROTO_TCP => Some(Self::Tcp),
+            libc::IPPROTO_UDP => Some(Self::Udp),
+            libc::IPPROTO_UDPLITE => Some(Self::UdpLite),
+            libc::IPPROTO_SCTP => Some(Self::Sctp),
+            libc::IPPROTO_MPTCP => Some(Self::Mptcp),
+            _ => None,
+        }
+    }
+
+    /// Whether ports are handed out by the rules of UDP.
+    pub const fn is_datagram(self) -> bool {
+        matches!(self, Self::Udp | Self::UdpLite)
+    }
+}
+
+impl AssignedBy {
+    /// By the number of the kernel side.
+    pub const fn from_wire(number: u8) -> Self {
+        match number {
+            how::CONNECT => Self::Connect,
+            how::BIND0 => Self::Bind0,
+            how::BIND => Self::Bind,
+            how::AUTOBIND => Self::Autobind,
+            how::LISTEN => Self::Listen,
+            how::ACCEPT => Self::Accept,
+            how::PREEXISTING => Self::Preexisting,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+impl State {
+    /// By the kernel's number.
+    pub const fn from_wire(number: u8) -> Self {
+        match number {
+            1 => Self::Established,
+            2 => Self::SynSent,
+            3 | 12 => Self::SynRecv,
+            4 => Self::FinWait1,
+            5 => Self::FinWait2,
+            6 => Self::TimeWait,
+            7 => Self::Close,
+            8 => Self::CloseWait,
+            9 => Self::LastAck,
+            10 => Self::Listen,
+            11 => Self::Closing,
+            _ => Self::Unknown,
+        }
+    }
+
+    /// Closed by its process and kept by the kernel only.
+    pub const fn is_on_its_way_out(self) -> bool {
+        matches!(self, Self::FinWait1 | Self::FinWait2 | Self::LastAck | Self::Closing)
+    }
+}

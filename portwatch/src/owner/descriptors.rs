@@ -1,0 +1,130 @@
+//! Socket inode → the processes that have it open, by reading the descriptors in /proc.
+//!
+//! Where to look first is known nearly always, and then a single process is read. Only for the sockets that are not
+//! there are all processes read, once for all of them.
+
+use super::process;
+use crate::correlate::{ProcessInfo, SocketHolders, Wanted};
+use crate::model::UnnamedReason;
+use rustix::fs::{CWD, Dir, Mode, OFlags, openat, readlinkat_raw};
+use rustix::io::Errno;
+use std::collections::{HashMap, HashSet};
+use std::mem::MaybeUninit;
+use std::path::Path;
+
+/// Room for `socket:[18446744073709551615]`; whatever is cut is no socket.
+const LINK_BYTES: usize = 40;
+
+/// Answers every question, in order.
+pub(super) fn holders(proc: &Path, wanted: &[Wanted]) -> Vec<SocketHolders> {
+    let mut found: HashMap<u64, Vec<ProcessInfo>> = HashMap::new();
+    for want in wanted {
+        if let Some(hint) = want.hint
+            && !found.contains_key(&want.inode)
+            && process::identity(proc, hint.tgid) == Some(hint)
+            && open_sockets(proc, hint.tgid, &HashSet::from([want.inode]))
+                .is_ok_and(|sockets| !sockets.is_empty())
+            && let Some(info) = process::read(proc, hint.tgid)
+            && info.id == hint
+        {
+            found.insert(want.inode, vec![info]);
+        }
+    }
+    let missing: HashSet<u64> =
+        wanted.iter().map(|want| want.inode).filter(|inode| !found.contains_key(inode)).collect();
+    let denied = !missing.is_empty() && scan(proc, &missing, &mut found);
+    let blind = denied.then_some(UnnamedReason::NoPermission);
+    let answer = |want: &Wanted| match found.get(&want.inode) {
+        Some(processes) => SocketHolders { processes: processes.clone(), blind: None },
+        None => SocketHolders { processes: Vec::new(), blind },
+    };
+    wanted.iter().map(answer).collect()
+}
+
+/// Reads the descriptors of every process. True if some could not be read.
+fn scan(proc: &Path, missing: &HashSet<u64>, found: &mut HashMap<u64, Vec<ProcessInfo>>) -> bool {
+    let mut denied = false;
+    for pid in pids(proc) {
+        match open_sockets(proc, pid, missing) {
+            Ok(sockets) if sockets.is_empty() => {}
+            Ok(sockets) => {
+                let Some(info) = process::read(proc, pid) else { continue };
+                for inode in sockets {
+                    found.entry(inode).or_default().push(info.clone());
+                }
+            }
+            Err(Errno::ACCESS | Errno::PERM) => denied = true,
+            Err(_) => {} // exited meanwhile
+        }
+    }
+    for processes in found.values_mut() {
+        processes.sort_by_key(|info| (info.id.start_ticks, info.id.tgid));
+    }
+    denied
+}
+
+fn pids(proc: &Path) -> Vec<u32> {
+    let Ok(entries) = std::fs::read_dir(proc) else { return Vec::new() };
+    entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect()
+}
+
+/// Which of the wanted sockets a process has open.
+fn open_sockets(proc: &Path, pid: u32, wanted: &HashSet<u64>) -> Result<HashSet<u64>, Errno> {
+    let path = proc.join(pid.to_string()).join("fd");
+    let dir = openat(CWD, &path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let mut found = HashSet::new();
+    for entry in Dir::read_from(&dir)? {
+        let entry = entry?;
+        let mut buffer = [MaybeUninit::uninit(); LINK_BYTES];
+        let Ok((target, _)) = readlinkat_raw(&dir, entry.file_name(), &mut buffer) else { continue };
+        if let Some(inode) = socket_inode(target)
+            && wanted.contains(&inode)
+        {
+            found.insert(inode);
+            if found.len() == wanted.len() {
+                break;
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn socket_inode(link: &[u8]) -> Option<u64> {
+    let number = link.strip_prefix(b"socket:[")?.strip_suffix(b"]")?;
+    std::str::from_utf8(number).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+    use std::os::fd::AsRawFd as _;
+    use std::os::unix::fs::MetadataExt as _;
+
+    fn inode_of(listener: &TcpListener) -> u64 {
+        std::fs::metadata(format!("/proc/self/fd/{}", listener.as_raw_fd())).expect("an open socket").ino()
+    }
+
+    #[test]
+    fn links_are_sockets_or_not() {
+        assert_eq!(socket_inode(b"socket:[4711]"), Some(4711));
+        assert_eq!(socket_inode(b"socket:[x]"), None);
+        assert_eq!(socket_inode(b"/tmp/socket:[1]"), None);
+        assert_eq!(socket_inode(b"socket:[1"), None);
+    }
+
+    #[test]
+    fn an_open_socket_is_found_with_and_without_a_hint() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let proc = Path::new("/proc");
+        let me = process::identity(proc, std::process::id());
+        let inode = inode_of(&listener);
+        for hint in [me, None] {
+            let answers = holders(proc, &[Wanted { inode, hint }, Wanted { inode: u64::MAX, hint }]);
+            assert!(answers[0].processes.iter().any(|info| Some(info.id) == me), "{hint:?}");
+            assert!(answers[1].processes.is_empty());
+        }
+        drop(listener);
+        assert!(holders(proc, &[Wanted { inode, hint: me }])[0].processes.is_empty());
+    }
+}

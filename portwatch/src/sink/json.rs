@@ -1,0 +1,112 @@
+//! JSON, one object a line, flushed at once: a reader behind a pipe must not wait for the next conflict.
+
+use super::Sink;
+use crate::model::Conflict;
+use crate::text;
+use serde::Serialize as _;
+use serde_json::Serializer;
+use serde_json::ser::Formatter;
+use std::io::{self, Write};
+
+/// Writes to any stream.
+#[derive(Debug)]
+pub struct Json<W> {
+    out: W,
+}
+
+impl<W: Write> Json<W> {
+    /// Nothing is written until there is a conflict.
+    pub const fn new(out: W) -> Self {
+        Self { out }
+    }
+}
+
+impl<W: Write> Sink for Json<W> {
+    fn conflict(&mut self, conflict: &Conflict) -> io::Result<()> {
+        let mut line = Vec::new();
+        conflict.serialize(&mut Serializer::with_formatter(&mut line, Harmless))?;
+        line.push(b'\n');
+        self.out.write_all(&line)?;
+        self.out.flush()
+    }
+
+    fn repeat(&mut self, conflict: &Conflict) -> io::Result<()> {
+        self.conflict(conflict)
+    }
+}
+
+/// Compact, and harmless on a terminal: JSON itself escapes only the controls below a blank, and leaves DEL, the C1
+/// controls and bidi overrides of a hostile process name as they are.
+struct Harmless;
+
+impl Formatter for Harmless {
+    fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+        let mut plain = 0;
+        for (at, c) in fragment.char_indices().filter(|&(_, c)| text::acts_on_terminal(c)) {
+            writer.write_all(&fragment.as_bytes()[plain..at])?;
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                write!(writer, "\\u{unit:04x}")?;
+            }
+            plain = at + c.len_utf8();
+        }
+        writer.write_all(&fragment.as_bytes()[plain..])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::example;
+
+    #[test]
+    fn every_key_is_there_in_the_documented_order() {
+        let mut sink = Json::new(Vec::new());
+        sink.conflict(&example::client()).expect("a vector takes everything");
+        let line = String::from_utf8(sink.out).expect("JSON is UTF-8");
+        let keys = [
+            "schema",
+            "id",
+            "time",
+            "count",
+            "first_time",
+            "operation",
+            "errno",
+            "protocol",
+            "address",
+            "port",
+            "netns",
+            "backend",
+            "victim",
+            "holders",
+            "cause",
+            "range",
+            "advice",
+        ];
+        let mut at = 0;
+        for key in keys {
+            let found =
+                line[at..].find(&format!("\"{key}\":")).unwrap_or_else(|| panic!("{key} in order: {line}"));
+            at += found;
+        }
+        assert_eq!(line.matches('\n').count(), 1);
+        assert!(line.contains(r#""schema":1,"#) && line.contains(r#""errno":"EADDRINUSE","protocol":"tcp""#));
+        assert!(line.contains(r#""first_time":"2026-11-24T03:12:44.000000000Z""#), "{line}");
+        assert!(line.contains(r#""creator":null"#) && line.contains(r#""evidence":"kernel-verdict""#));
+        assert!(line.contains(r#""remote":"10.0.0.9:2379""#) && line.contains(r#""pod":null"#));
+    }
+
+    const HOSTILE: &str = "\u{1b}[2J\n\u{fffd}\"\u{7f}\u{9b}31m\u{202e}\u{e0001}é";
+
+    #[test]
+    fn hostile_names_stay_data() {
+        let mut conflict = example::client();
+        conflict.victim.comm = HOSTILE.into();
+        let mut sink = Json::new(Vec::new());
+        sink.conflict(&conflict).expect("a vector takes everything");
+        let line = String::from_utf8(sink.out).expect("JSON is UTF-8");
+        let body = line.trim_end();
+        assert!(!body.chars().any(text::acts_on_terminal), "{body:?}");
+        let value: serde_json::Value = serde_json::from_str(body).expect("valid JSON");
+        assert_eq!(value["victim"]["comm"], HOSTILE);
+    }
+}

@@ -1,0 +1,135 @@
+//! The wide form: a paragraph a conflict, with everything that is known.
+
+use super::{BOLD, COMMAND, CULPRIT, DIM, words};
+use crate::model::{Advice, Conflict, Holder, Process};
+use crate::text::{printable, width};
+use jiff::tz::TimeZone;
+use std::io::{self, Write};
+
+/// Room for the labels at the left.
+const LABEL: usize = 11;
+
+pub(super) fn paragraph(
+    out: &mut impl Write,
+    conflict: &Conflict,
+    zone: &TimeZone,
+    columns: usize,
+) -> io::Result<()> {
+    headline(out, conflict, zone)?;
+    label(out, "victim")?;
+    process(out, &conflict.victim)?;
+    if conflict.holders.is_empty() {
+        label(out, "held by")?;
+        writeln!(out, "every port of the range is taken")?;
+    }
+    for (index, each) in conflict.holders.iter().enumerate() {
+        holder(out, conflict, each, if index == 0 { "held by" } else { "and" })?;
+    }
+    label(out, "range")?;
+    let range = conflict.range;
+    let place = match (range.in_range, range.reserved) {
+        (true, true) => "in it, but reserved",
+        (true, false) => "in it and not reserved",
+        (false, _) => "outside",
+    };
+    let (netns, backend) = (conflict.netns, &conflict.backend);
+    writeln!(
+        out,
+        "{}-{}: {} is {place}; netns {netns}, backend {backend}",
+        range.low, range.high, conflict.port
+    )?;
+    for advice in &conflict.advice {
+        advise(out, advice, columns)?;
+    }
+    writeln!(out)
+}
+
+fn headline(out: &mut impl Write, conflict: &Conflict, zone: &TimeZone) -> io::Result<()> {
+    let time = conflict.time.to_zoned_datetime(zone.clone()).strftime("%Y-%m-%d %H:%M:%S%.3f");
+    let (name, pid) = words::process(&conflict.victim);
+    let Conflict { operation, protocol, errno, cause, id, .. } = conflict;
+    let wanted = conflict.wanted();
+    writeln!(
+        out,
+        "{DIM}{time}{DIM:#}  {BOLD}{name}{pid}{BOLD:#}: {operation} {protocol} {wanted}: {errno}, {CULPRIT}{cause}{CULPRIT:#}  {DIM}id {id}{DIM:#}"
+    )
+}
+
+fn holder(out: &mut impl Write, conflict: &Conflict, holder: &Holder, title: &str) -> io::Result<()> {
+    label(out, title)?;
+    match &holder.process {
+        Some(owner) => {
+            write!(out, "{}", if holder.alive { "" } else { "(exited) " })?;
+            process(out, owner)?;
+        }
+        None => {
+            let reason = holder.unnamed_reason.map_or("unknown", |reason| reason.as_str());
+            writeln!(out, "not nameable: {reason}")?;
+        }
+    }
+    if let Some(creator) = &holder.creator {
+        label(out, "given to")?;
+        process(out, creator)?;
+    }
+    let Some(evidence) = holder.evidence else { return Ok(()) };
+    label(out, "")?;
+    let ago = holder
+        .assigned_time
+        .map_or_else(String::new, |since| format!(" {} before", words::span(since, conflict.first_time)));
+    let inode = holder.inode.map_or_else(String::new, |inode| format!(", inode {inode}"));
+    let chosen = if holder.ephemeral { "chosen by the kernel" } else { "not chosen by the kernel" };
+    let (state, ends, by) = (holder.state, words::ends(holder), holder.assigned_by);
+    writeln!(out, "{state} {ends}{inode}; assigned by {by}{ago}, {chosen}; evidence {evidence}")
+}
+
+fn process(out: &mut impl Write, process: &Process) -> io::Result<()> {
+    let (name, pid) = words::process(process);
+    write!(out, "{BOLD}{name}{pid}{BOLD:#}")?;
+    if let Some(uid) = process.uid {
+        write!(out, "  uid {uid}")?;
+    }
+    for (title, value) in [("", &process.unit), ("container ", &process.container), ("pod ", &process.pod)] {
+        if let Some(value) = value {
+            write!(out, "  {title}{}", printable(value))?;
+        }
+    }
+    if let Some(command) = process.cmdline.as_ref().or(process.exe.as_ref()) {
+        write!(out, "  {}", printable(command))?;
+    }
+    writeln!(out)
+}
+
+fn advise(out: &mut impl Write, advice: &Advice, columns: usize) -> io::Result<()> {
+    label(out, "advice")?;
+    let text = format!("{}: {}", advice.action, printable(&advice.why));
+    let mut lines = wrap(&text, columns.saturating_sub(LABEL + 2).max(40)).into_iter();
+    writeln!(out, "{}", lines.next().unwrap_or_default())?;
+    for line in lines {
+        label(out, "")?;
+        writeln!(out, "{line}")?;
+    }
+    for command in &advice.commands {
+        label(out, "")?;
+        writeln!(out, "  {COMMAND}{}{COMMAND:#}", printable(command))?;
+    }
+    Ok(())
+}
+
+fn label(out: &mut impl Write, title: &str) -> io::Result<()> {
+    write!(out, "  {DIM}{title:LABEL$}{DIM:#}")
+}
+
+/// Lines of whole words, none wider than `columns` unless one word is.
+fn wrap(text: &str, columns: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if width(line) + 1 + width(word) <= columns => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
