@@ -7,6 +7,7 @@ pub mod advise;
 pub mod cli;
 pub mod correlate;
 pub mod decode;
+pub mod demo;
 pub mod exit_code;
 pub mod filter;
 pub mod model;

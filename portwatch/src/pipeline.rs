@@ -33,7 +33,8 @@ impl Pipeline {
     pub fn start(forced: Option<Backend>, sizes: Sizes) -> anyhow::Result<Self> {
         let started_ns = now_boot_ns();
         let mut probe = Probe::attach(forced, sizes).map_err(|unavailable| refused(&unavailable))?;
-        let ring = probe.take_ring().ok_or_else(|| io::Error::other("the kernel-side object has no ring buffer"))?;
+        let ring =
+            probe.take_ring().ok_or_else(|| io::Error::other("the kernel-side object has no ring buffer"))?;
         let feed = source::spawn(ring)?;
         let settings = Settings {
             backend: probe.status().backend.name().to_owned(),
@@ -62,7 +63,11 @@ impl Pipeline {
             ("stray_holders", stats.stray_holders),
         ];
         let kernel = self.probe.counters();
-        kernel.losses().chain(own.into_iter().filter(|(_, count)| *count > 0)).map(|(n, c)| (n.to_owned(), c)).collect()
+        kernel
+            .losses()
+            .chain(own.into_iter().filter(|(_, count)| *count > 0))
+            .map(|(n, c)| (n.to_owned(), c))
+            .collect()
     }
 }
 
@@ -93,7 +98,8 @@ impl Stop {
 
 /// No backend: each one's reason and remedy, and what works all the same.
 fn refused(unavailable: &Unavailable) -> Refused {
-    let mut message = String::from("no kernel hooks could be attached, so nothing can be traced on this host");
+    let mut message =
+        String::from("no kernel hooks could be attached, so nothing can be traced on this host");
     for declined in &unavailable.declined {
         let reason = &declined.reason;
         message.push_str(&format!("\n  {}: {}", declined.backend.name(), text::printable(&reason.what)));
@@ -101,6 +107,8 @@ fn refused(unavailable: &Unavailable) -> Refused {
             message.push_str(&format!("\n    remedy: {}", text::printable(&reason.remedy)));
         }
     }
-    message.push_str("\n  without hooks: `portwatch doctor` explains; `ss -tuanp` shows present holders, clients included");
+    message.push_str(
+        "\n  without hooks: `portwatch doctor` explains; `ss -tuanp` shows present holders, clients included",
+    );
     Refused::unsupported(message)
 }

@@ -7,7 +7,7 @@ mod tests;
 
 pub use ports::{PortList, PortListError};
 
-use crate::model::{Action, Advice, AssignedBy, Cause, Conflict, Holder, State, UnnamedReason};
+use crate::model::{Action, Advice, AssignedBy, Cause, Conflict, Holder, Protocol, State, UnnamedReason};
 
 /// What the advice depends on beside the conflict itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -86,13 +86,17 @@ fn free(conflict: &Conflict, situation: &Situation, holder: &Holder) -> Option<A
     let process = holder.process.as_ref().filter(|_| holder.alive);
     let mut commands: Vec<_> = process.map(command::restart).into_iter().collect();
     commands.extend(command::destroy(conflict, situation, holder));
-    let why = match (process, holder.remote) {
-        (Some(_), Some(_)) if commands.len() > 1 => {
-            "frees the port now: the holder connects again from another port. The second command ends only the connection (where the kernel has INET_DIAG_DESTROY)"
+    let mut why = match process.map(|process| command::service(process).is_some()) {
+        Some(true) => "frees the port now: the holder comes back with another one",
+        Some(false) => {
+            "frees the port now by ending the holder, which may be started again and gets another one"
         }
-        (Some(_), _) => "frees the port now: the holder comes back with another one",
-        (None, _) => "frees the port now by ending the connection (where the kernel has INET_DIAG_DESTROY)",
-    };
+        None => "frees the port now by ending the connection",
+    }
+    .to_owned();
+    if holder.remote.is_some() && conflict.protocol == Protocol::Tcp {
+        why.push_str("; ss -K ends only the connection, where the kernel has INET_DIAG_DESTROY");
+    }
     (!commands.is_empty()).then(|| advice(Action::FreePort, why, commands))
 }
 
@@ -122,6 +126,10 @@ fn closing(conflict: &Conflict, situation: &Situation, holder: &Holder) -> Vec<A
 
 fn own_socket(conflict: &Conflict, holder: &Holder) -> Advice {
     let other = holder.local.map(|local| local.ip());
+    if holder.ephemeral {
+        let why = "the kernel gave the port to the process itself, before it asked for it by number: listen first, connect later";
+        return advice(Action::ChangePort, why, Vec::new());
+    }
     let two_families = other.is_some_and(|ip| ip.is_ipv4() != conflict.address.is_ipv4());
     if two_families {
         let why = "its IPv6 socket takes the port for IPv4 too: set IPV6_V6ONLY on it before bind(), or listen on [::] only";

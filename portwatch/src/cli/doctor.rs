@@ -106,14 +106,22 @@ fn try_backend(backend: Backend) -> Trial {
 
 fn describe(diagnosis: &Diagnosis) -> Result<String, std::fmt::Error> {
     let mut out = String::new();
-    writeln!(out, "portwatch {} on Linux {} {}", diagnosis.version, diagnosis.kernel, diagnosis.architecture)?;
+    writeln!(
+        out,
+        "portwatch {} on Linux {} {}",
+        diagnosis.version, diagnosis.kernel, diagnosis.architecture
+    )?;
     writeln!(out, "kernel-side object: sha256 {}", diagnosis.object_sha256)?;
     match &diagnosis.btf {
         None => writeln!(out, "type information (BTF): ok")?,
         Some(reason) => describe_reason(&mut out, "type information (BTF)", reason)?,
     }
     if !diagnosis.absent_fields.is_empty() {
-        writeln!(out, "fields that this kernel lacks (done without): {}", diagnosis.absent_fields.join(", "))?;
+        writeln!(
+            out,
+            "fields that this kernel lacks (done without): {}",
+            diagnosis.absent_fields.join(", ")
+        )?;
     }
     for trial in &diagnosis.backends {
         writeln!(out)?;
@@ -143,14 +151,24 @@ fn describe_trial(out: &mut String, trial: &Trial, chosen: Option<Backend>) -> s
     }
     for table in &trial.tables {
         let Table { name, entries, capacity, memory } = table;
-        writeln!(out, "  table {name:<10} {entries:>7} of {capacity:>7} entries, {:>6} KiB of kernel memory", memory / 1024)?;
+        writeln!(
+            out,
+            "  table {name:<10} {entries:>7} of {capacity:>7} entries, {:>6} KiB of kernel memory",
+            memory / 1024
+        )?;
     }
     let lost: Vec<String> = trial
         .counters
         .iter()
-        .flat_map(|counters| counters.losses().map(|(name, count)| format!("{count} {}", name.replace('_', " "))))
+        .flat_map(|counters| {
+            counters.losses().map(|(name, count)| format!("{count} {}", name.replace('_', " ")))
+        })
         .collect();
-    writeln!(out, "  lost while trying: {}", if lost.is_empty() { "nothing".to_owned() } else { lost.join(", ") })
+    writeln!(
+        out,
+        "  lost while trying: {}",
+        if lost.is_empty() { "nothing".to_owned() } else { lost.join(", ") }
+    )
 }
 
 fn describe_reason(out: &mut String, what: &str, reason: &Reason) -> std::fmt::Result {

@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand. Wrong usage is answered with one line and exit code 2.
 
+pub mod demo;
 pub mod doctor;
 mod follow;
 mod printer;
@@ -11,6 +12,7 @@ mod values;
 pub use follow::{Conclusion, follow};
 pub use printer::{Flow, Printer, Summary, announce};
 
+use crate::demo::actor;
 use crate::exit_code::{ExitCode, Refused};
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
@@ -32,8 +34,13 @@ pub struct Cli {
 pub enum Command {
     /// Show refused bind() and listen() calls as they happen, and who has the port
     Trace(trace::TraceArgs),
+    /// Stage a stolen port in a network namespace of its own, and name the thief
+    Demo(demo::DemoArgs),
     /// Tell what this kernel and these capabilities allow, and which backend would run
     Doctor(doctor::DoctorArgs),
+    /// Play a part in the demo
+    #[command(hide = true)]
+    DemoActor(actor::ActorArgs),
 }
 
 /// What the arguments ask for.
@@ -73,7 +80,9 @@ pub fn run(asked: Asked) -> anyhow::Result<ExitCode> {
         }
         Asked::Run(command) => match *command {
             Command::Trace(args) => trace::run(args),
+            Command::Demo(args) => demo::run(&args),
             Command::Doctor(args) => doctor::run(&args),
+            Command::DemoActor(args) => Ok(actor::run(&args).map(|()| ExitCode::Done)?),
         },
     }
 }

@@ -19,7 +19,6 @@ fn options(line: &str) -> Options {
     match parse(arguments(line)).expect("right usage") {
         Asked::Run(command) => match *command {
             Command::Trace(args) => args.options().expect("a namespace"),
-            #[allow(unreachable_patterns, reason = "other subcommands have tests of their own")]
             other => panic!("not a trace: {other:?}"),
         },
         Asked::Print(text) => panic!("only text: {text}"),
@@ -72,7 +71,7 @@ fn an_unreadable_namespace_is_wrong_usage() {
     let Ok(Asked::Run(command)) = parse(arguments("trace --netns /nonexistent/ns")) else {
         panic!("right usage")
     };
-    let Command::Trace(args) = *command;
+    let Command::Trace(args) = *command else { panic!("a trace") };
     let error = args.options().expect_err("no such file");
     assert_eq!(error.code, ExitCode::Usage);
     assert!(error.message.starts_with("--netns /nonexistent/ns: No such file"), "{}", error.message);

@@ -193,7 +193,8 @@ async fn trace(options: &Options) -> anyhow::Result<ExitCode> {
     announce(pipeline.status(), &mut io::stderr())?;
     let mut printer = Printer::to_stdout(options);
     let Pipeline { feed, correlator, lookups, .. } = &mut pipeline;
-    let outcome = follow(&mut feed.events, correlator, lookups, &mut printer, options.duration, stop.wait()).await;
+    let outcome =
+        follow(&mut feed.events, correlator, lookups, &mut printer, options.duration, stop.wait()).await;
     let summary = Summary { lost: pipeline.losses(), ..printer.summary().clone() };
     outcome?;
     writeln!(io::stderr(), "{summary}")?;

@@ -17,6 +17,8 @@ struct Known {
     arguments: Vec<String>,
     /// /proc at the latest look.
     info: Option<ProcessInfo>,
+    /// Its start, exactly; 0 while only /proc has told of it.
+    start_ns: u64,
 }
 
 /// A bounded memory, the oldest out first.
@@ -39,17 +41,18 @@ impl Processes {
         let known = self.entry(id);
         known.arguments = arguments(process);
         known.info = info;
+        known.start_ns = process.task.start_ns;
     }
 
     /// The process of a kernel record, as well as it can be described by now.
     pub(super) fn describe(&mut self, task: &Task, lookups: &mut dyn Lookups) -> model::Process {
         let id = ProcessId::of(task);
-        if let Some(info) = lookups.process(id) {
-            self.entry(id).info = Some(info);
-        }
-        let known = self.known.get(&id);
-        let info = known.and_then(|known| known.info.as_ref());
-        let recorded = known.map_or(&[][..], |known| &known.arguments);
+        let now = lookups.process(id);
+        let known = self.entry(id);
+        known.start_ns = task.start_ns;
+        known.info = now.or(known.info.take());
+        let info = known.info.as_ref();
+        let recorded = &known.arguments;
         let seen = info.map_or(&[][..], |info| &info.arguments);
         let arguments = if seen.is_empty() { recorded } else { seen };
         let comm = info.map_or(&task.comm[..], |info| &info.comm);
@@ -68,6 +71,23 @@ impl Processes {
         with_cgroup(described, path.or_else(|| info.and_then(|info| info.cgroup.clone())))
     }
 
+    /// A process that was found by looking, not by a kernel record.
+    pub(super) fn describe_found(&self, info: &ProcessInfo, lookups: &mut dyn Lookups) -> model::Process {
+        // One process has one start time, however it was met.
+        let exact = self.known.get(&info.id).map_or(0, |known| known.start_ns);
+        let start_ns = if exact == 0 { info.id.start_ns() } else { exact };
+        let described = model::Process {
+            pid: info.id.tgid,
+            start_time: Some(lookups.wall_clock(start_ns)),
+            comm: text::lossy_comm(&info.comm),
+            exe: info.exe.clone(),
+            cmdline: (!info.arguments.is_empty()).then(|| text::command_line(&info.arguments)),
+            uid: info.uid,
+            ..model::Process::default()
+        };
+        with_cgroup(described, info.cgroup.clone())
+    }
+
     fn entry(&mut self, id: ProcessId) -> &mut Known {
         if !self.known.contains_key(&id) {
             if self.order.len() >= self.capacity
@@ -79,20 +99,6 @@ impl Processes {
         }
         self.known.entry(id).or_default()
     }
-}
-
-/// A process that was found by looking, not by a kernel record.
-pub(super) fn from_info(info: &ProcessInfo, lookups: &mut dyn Lookups) -> model::Process {
-    let described = model::Process {
-        pid: info.id.tgid,
-        start_time: Some(lookups.wall_clock(info.id.start_ns())),
-        comm: text::lossy_comm(&info.comm),
-        exe: info.exe.clone(),
-        cmdline: (!info.arguments.is_empty()).then(|| text::command_line(&info.arguments)),
-        uid: info.uid,
-        ..model::Process::default()
-    };
-    with_cgroup(described, info.cgroup.clone())
 }
 
 fn with_cgroup(process: model::Process, path: Option<String>) -> model::Process {

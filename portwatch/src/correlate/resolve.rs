@@ -2,7 +2,7 @@
 
 use super::cause;
 use super::lookups::{Lookups, ProcessId, ProcessInfo, SocketHolders, Wanted};
-use super::processes::{self, Processes};
+use super::processes::Processes;
 use super::select::Suspect;
 use crate::model::{AssignedBy, Evidence, Holder, State, UnnamedReason};
 use portwatch_common::record::flag;
@@ -184,7 +184,7 @@ fn identify(
             let alive = lookups.alive(id).unwrap_or_else(|| wanted_of(suspect).is_some());
             (Some(processes.describe(&task, lookups)), Some(id), alive, None)
         }
-        Owner::Found(info) => (Some(processes::from_info(&info, lookups)), Some(info.id), true, None),
+        Owner::Found(info) => (Some(processes.describe_found(&info, lookups)), Some(info.id), true, None),
         Owner::Nobody(reason) => (None, None, false, Some(reason)),
     }
 }

@@ -40,10 +40,14 @@ pub(super) fn select(refusal: &Refusal, records: &[Holder], era: Era) -> Selecti
         records.iter().partition(|record| same_port(&record.socket, wanted));
     let last: Vec<_> = own.iter().copied().filter(|record| record.found_by == found_by::LAST).collect();
 
+    let mut live: Vec<_> =
+        own.iter().copied().filter(|record| is_live_suspect(record, refusal, era)).collect();
+    live.sort_by_key(|record| record.found_by != found_by::VERDICT); // what the walk meets again adds nothing
     let mut suspects: Vec<Suspect> = Vec::new();
-    for &record in own.iter().filter(|record| is_live_suspect(record, refusal, era)) {
-        if !suspects.iter().any(|known| is_same_socket(&known.socket, &record.socket)) {
-            suspects.push(suspect(record, &last));
+    for record in live {
+        match suspects.iter_mut().find(|known| is_same_socket(&known.socket, &record.socket)) {
+            Some(known) => known.assignment = known.assignment.or_else(|| assignment(record)),
+            None => suspects.push(suspect(record, &last)),
         }
     }
     if suspects.is_empty() {

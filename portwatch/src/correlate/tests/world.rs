@@ -1,0 +1,204 @@
+//! A small world for the correlator: processes and open sockets that answer its questions, and records to feed it.
+
+use crate::correlate::{
+    Correlator, Lookups, PROCESS_CAPACITY, ProcessId, ProcessInfo, Report, Settings, SocketHolders, Wanted,
+};
+use crate::decode::RawEvent;
+use crate::model::Conflict;
+use crate::rule::Era;
+use jiff::Timestamp;
+use portwatch_common::record::{Holder, Refusal, found_by, operation, tag};
+use portwatch_common::{Assignment, Process, Socket, Task};
+use std::collections::HashMap;
+
+pub(super) const NETNS: u32 = 4_026_531_840;
+pub(super) const PORT: u16 = 50_010;
+/// When everything happens, on the boot clock.
+pub(super) const NOW: u64 = 3_600_000_000_000;
+pub(super) const SECOND: u64 = 1_000_000_000;
+
+#[derive(Default)]
+pub(super) struct World {
+    pub(super) running: HashMap<ProcessId, ProcessInfo>,
+    /// Who has which inode open.
+    pub(super) open: HashMap<u64, Vec<ProcessId>>,
+    pub(super) cgroups: HashMap<u64, String>,
+    pub(super) blind: Option<crate::model::UnnamedReason>,
+    /// How often somebody asked who has a socket.
+    pub(super) questions: usize,
+}
+
+impl World {
+    /// Starts a process; its task record is what the kernel would write.
+    pub(super) fn start(&mut self, tgid: u32, comm: &str, cgroup: &str) -> Task {
+        let task = task(tgid, comm);
+        let id = ProcessId::of(&task);
+        let info = ProcessInfo {
+            id,
+            comm: comm.as_bytes().to_vec(),
+            exe: Some(format!("/usr/bin/{comm}")),
+            arguments: vec![comm.to_owned(), "--serve".to_owned()],
+            uid: Some(1000),
+            cgroup: Some(cgroup.to_owned()),
+        };
+        self.running.insert(id, info);
+        task
+    }
+
+    pub(super) fn kill(&mut self, task: &Task) {
+        let id = ProcessId::of(task);
+        self.running.remove(&id);
+        self.open.values_mut().for_each(|owners| owners.retain(|owner| *owner != id));
+    }
+
+    pub(super) fn opens(&mut self, task: &Task, inode: u64) {
+        self.open.entry(inode).or_default().push(ProcessId::of(task));
+    }
+}
+
+impl Lookups for World {
+    fn process(&mut self, id: ProcessId) -> Option<ProcessInfo> {
+        self.running.get(&id).cloned()
+    }
+
+    fn cgroup_path(&mut self, id: u64) -> Option<String> {
+        self.cgroups.get(&id).cloned()
+    }
+
+    fn socket_holders(&mut self, wanted: &[Wanted]) -> Vec<SocketHolders> {
+        self.questions += 1;
+        let answer = |want: &Wanted| {
+            let owners = self.open.get(&want.inode).map_or(&[][..], Vec::as_slice);
+            let hinted = want.hint.filter(|hint| owners.contains(hint));
+            let chosen = hinted.map_or_else(|| owners.to_vec(), |hint| vec![hint]);
+            let processes: Vec<_> = chosen.iter().filter_map(|id| self.running.get(id).cloned()).collect();
+            let blind = self.blind.filter(|_| processes.is_empty());
+            SocketHolders { processes, blind }
+        };
+        wanted.iter().map(answer).collect()
+    }
+
+    fn alive(&mut self, id: ProcessId) -> Option<bool> {
+        Some(self.running.contains_key(&id))
+    }
+
+    fn wall_clock(&mut self, boot_ns: u64) -> Timestamp {
+        Timestamp::from_nanosecond(i128::from(boot_ns)).unwrap_or(Timestamp::MAX)
+    }
+
+    fn reserved_ports(&mut self, netns: u32, _tgid: u32) -> Option<String> {
+        (netns == NETNS).then(|| "8080\n".to_owned())
+    }
+
+    fn user_name(&mut self, uid: u32) -> Option<String> {
+        (uid == 0).then(|| "root".to_owned())
+    }
+}
+
+pub(super) fn correlator() -> Correlator {
+    Correlator::new(Settings {
+        backend: "fexit".into(),
+        era: Era::of_kernel(6, 18),
+        own_netns: NETNS,
+        started_ns: NOW - 600 * SECOND,
+        processes: PROCESS_CAPACITY,
+    })
+}
+
+pub(super) fn task(tgid: u32, comm: &str) -> Task {
+    let mut bytes = [0; 16];
+    bytes[..comm.len()].copy_from_slice(comm.as_bytes());
+    // Not a whole number of ticks: the kernel's record is finer than /proc.
+    let start_ns = NOW - 100 * SECOND + u64::from(tgid) * 10_000_000 + 1_234_567;
+    Task { start_ns, cgroup: 0, tgid, tid: tgid, uid: 1000, pad: 0, comm: bytes }
+}
+
+pub(super) fn v4(a: u8, b: u8, c: u8, d: u8) -> [u8; 16] {
+    let mut bytes = [0; 16];
+    bytes[..4].copy_from_slice(&[a, b, c, d]);
+    bytes
+}
+
+/// A TCP socket bound to 127.0.0.1 by number.
+pub(super) fn socket(address: u64, state: u8) -> Socket {
+    Socket {
+        address,
+        inode: address,
+        local: v4(127, 0, 0, 1),
+        netns: NETNS,
+        uid: 1000,
+        local_port: PORT,
+        protocol: 6,
+        family: 2,
+        kind: 1,
+        state,
+        ..Socket::default()
+    }
+}
+
+/// The same as one end of a connection.
+pub(super) fn connected(address: u64, state: u8) -> Socket {
+    Socket { remote: v4(10, 0, 0, 9), remote_port: 2379, ..socket(address, state) }
+}
+
+pub(super) fn assignment(task: Task, how: u8, socket: &Socket) -> Assignment {
+    Assignment {
+        task,
+        assigned_ns: NOW - 40 * SECOND,
+        inode: socket.inode,
+        netns: socket.netns,
+        port: socket.local_port,
+        protocol: 6,
+        how,
+    }
+}
+
+pub(super) fn met(by: u8, socket: Socket, assignment: Option<Assignment>) -> Holder {
+    Holder {
+        tag: tag::HOLDER,
+        found_by: by,
+        has_assignment: u8::from(assignment.is_some()),
+        refusal: 1,
+        socket,
+        assignment: assignment.unwrap_or_default(),
+        ..Holder::default()
+    }
+}
+
+pub(super) fn walked(socket: Socket, assignment: Option<Assignment>) -> Holder {
+    met(found_by::WALK, socket, assignment)
+}
+
+pub(super) fn refusal(victim: Task) -> Refusal {
+    Refusal {
+        tag: tag::REFUSAL,
+        errno: 98,
+        id: 1,
+        when_ns: NOW,
+        task: victim,
+        socket: Socket { local: v4(0, 0, 0, 0), ..socket(0xf00, 7) },
+        range_low: 32_768,
+        range_high: 60_999,
+        operation: operation::BIND,
+        ..Refusal::default()
+    }
+}
+
+/// Feeds a whole group and expects a new conflict of it.
+pub(super) fn conflict(world: &mut World, records: &[Holder], refusal: Refusal) -> Conflict {
+    let mut correlator = correlator();
+    for record in records {
+        assert!(correlator.accept(RawEvent::Holder(Box::new(*record)), world).is_none());
+    }
+    match correlator.accept(RawEvent::Refusal(Box::new(refusal)), world) {
+        Some(Report::New(conflict)) => *conflict,
+        other => panic!("not a new conflict: {other:?}"),
+    }
+}
+
+pub(super) fn announced(task: Task, argv: &[u8]) -> RawEvent {
+    let mut bytes = [0; portwatch_common::record::ARGV_BYTES];
+    bytes[..argv.len()].copy_from_slice(argv);
+    let argv_len = u32::try_from(argv.len()).expect("a short line");
+    RawEvent::Process(Box::new(Process { tag: tag::PROCESS, argv_len, task, argv: bytes }))
+}
