@@ -27,16 +27,8 @@ pub(crate) extern "C" fn report_refusal(sk: u64, port: u32, operation: u32) -> u
     let met = walk(sk, port, id);
     let mut flags = walk_flags(met);
     let (mut sent, mut lost) = (met.sent(), met.lost());
-    let mut address = None;
-    match ATTEMPTS.get_ptr_mut(bpf_get_current_pid_tgid()) {
-        Some(attempt) => {
-            // SAFETY: the entry belongs to this thread, which is inside the followed call.
-            let attempt = unsafe { &mut *attempt };
-            if attempt.has_address != 0 {
-                address = Some(attempt.address);
-            }
-            send_verdict(attempt, id, &mut sent, &mut lost);
-        }
+    match attempt() {
+        Some(attempt) => send_verdict(attempt, id, &mut sent, &mut lost),
         None => flags |= refusal_flag::NO_VERDICT,
     }
     let Some(mut entry) = begin(id, when) else { return 0 };
@@ -46,9 +38,6 @@ pub(crate) extern "C" fn report_refusal(sk: u64, port: u32, operation: u32) -> u
     refusal.holders_lost = lost;
     refusal.flags = flags;
     describe(sk, port as u16, refusal);
-    if let Some(address) = address {
-        refusal.socket.local = address;
-    }
     refusal.errno = EADDRINUSE;
     refusal.operation = operation as u8;
     entry.submit(emit::WAKEUP);
@@ -73,6 +62,14 @@ pub(crate) extern "C" fn report_exhaustion(sk: u64, errno: u32, operation: u32) 
     refusal.operation = operation as u8;
     entry.submit(emit::WAKEUP);
     0
+}
+
+/// The call that this thread is inside, where hooks follow it.
+#[inline(always)]
+fn attempt<'a>() -> Option<&'a mut Attempt> {
+    let attempt = ATTEMPTS.get_ptr_mut(bpf_get_current_pid_tgid())?;
+    // SAFETY: the entry belongs to this thread, which is inside the followed call.
+    Some(unsafe { &mut *attempt })
 }
 
 #[inline(always)]
@@ -111,6 +108,11 @@ fn begin(id: u64, when: u64) -> Option<RingBufEntry<Refusal>> {
 fn describe(sk: *const u8, port: u16, refusal: &mut Refusal) {
     sock::describe(sk, &mut refusal.socket);
     refusal.socket.local_port = port;
+    if let Some(attempt) = attempt()
+        && attempt.has_address != 0
+    {
+        refusal.socket.local = attempt.address;
+    }
     let net = net_of(sk);
     (refusal.range_low, refusal.range_high) = range(net as *const u8);
     if reserved(net as *const u8, port) {
