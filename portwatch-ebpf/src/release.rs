@@ -29,7 +29,7 @@ pub(crate) fn forget(time_wait: u64) {
 pub(crate) fn handed_over(sk: u64, time_wait: u64) {
     let Some(record) = PORTS.get_ptr(sk) else { return };
     // SAFETY: a map value; the socket is locked, so nobody releases its port meanwhile.
-    let assignment: Assignment = unsafe { *record };
+    let assignment: &Assignment = unsafe { &*record };
     if PORTS.insert(time_wait, assignment, 0).is_err() {
         count(counter::PORTS_FULL);
     }

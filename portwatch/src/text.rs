@@ -36,15 +36,13 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     }
     let mut out = String::with_capacity(text.len() + 8);
     for c in text.chars() {
-        match c {
-            '\n' => out.push_str("\\n"),
-            '\t' => out.push_str("\\t"),
-            '\r' => out.push_str("\\r"),
-            c if acts_on_terminal(c) && u32::from(c) < 0x100 => {
-                out.push_str(&format!("\\x{:02x}", u32::from(c)))
-            }
-            c if acts_on_terminal(c) => out.push_str(&format!("\\u{{{:x}}}", u32::from(c))),
-            c => out.push(c),
+        match (c, u32::from(c)) {
+            _ if !acts_on_terminal(c) => out.push(c),
+            ('\n', _) => out.push_str("\\n"),
+            ('\t', _) => out.push_str("\\t"),
+            ('\r', _) => out.push_str("\\r"),
+            (_, code @ ..0x100) => out.push_str(&format!("\\x{code:02x}")),
+            (_, code) => out.push_str(&format!("\\u{{{code:x}}}")),
         }
     }
     Cow::Owned(out)
@@ -101,7 +99,7 @@ pub fn command_line<S: AsRef<str>>(arguments: &[S]) -> String {
 }
 
 fn quote(argument: &str) -> Cow<'_, str> {
-    let plain = |c: char| c.is_alphanumeric() || "-_./:=,@%+\u{fffd}".contains(c);
+    let plain = |c: char| c.is_alphanumeric() || "-_./:=,@%+…\u{fffd}".contains(c);
     if !argument.is_empty() && argument.chars().all(plain) {
         Cow::Borrowed(argument)
     } else {

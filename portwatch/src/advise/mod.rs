@@ -119,8 +119,10 @@ fn closing(conflict: &Conflict, situation: &Situation, holder: &Holder) -> Vec<A
     } else {
         "the process is done with the connection; the kernel lets go once the other side has confirmed, or after its time-out"
     };
-    let commands = command::destroy(conflict, situation, holder).into_iter().collect();
-    all.push(advice(Action::Wait, why, commands));
+    // Ending a socket in TIME_WAIT by hand is not possible on every kernel.
+    let is_destroyable = holder.state != State::TimeWait;
+    let destroy = is_destroyable.then(|| command::destroy(conflict, situation, holder)).flatten();
+    all.push(advice(Action::Wait, why, destroy.into_iter().collect()));
     all
 }
 
@@ -154,7 +156,7 @@ fn inherited(conflict: &Conflict, situation: &Situation, holder: &Holder) -> Vec
     if holder.ephemeral {
         return [Some(close), free(conflict, situation, holder)].into_iter().flatten().collect();
     }
-    vec![stop(holder, "frees the port now"), close]
+    vec![close, stop(holder, "frees the port now")]
 }
 
 fn previous_instance(situation: &Situation, holder: &Holder) -> Vec<Advice> {

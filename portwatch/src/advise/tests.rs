@@ -140,7 +140,7 @@ fn every_cause_gets_advice_that_applies() {
     assert_eq!(first(Cause::Closing, true), Action::ReservePort);
     assert_eq!(first(Cause::OwnSocket, false), Action::ChangePort);
     assert_eq!(first(Cause::ReuseportMismatch, false), Action::SameUser);
-    assert_eq!(first(Cause::Inherited, false), Action::StopHolder);
+    assert_eq!(first(Cause::Inherited, false), Action::CloseOnExec);
     assert_eq!(first(Cause::Inherited, true), Action::ReservePort);
     assert_eq!(first(Cause::PreviousInstance, false), Action::StopFirst);
     assert_eq!(first(Cause::Listener, false), Action::StopHolder);

@@ -33,7 +33,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Show refused bind() and listen() calls as they happen, and who has the port
-    Trace(trace::TraceArgs),
+    Trace(Box<trace::TraceArgs>),
     /// Stage a stolen port in a network namespace of its own, and name the thief
     Demo(demo::DemoArgs),
     /// Tell what this kernel and these capabilities allow, and which backend would run
@@ -60,9 +60,10 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Asked, Ref
     match Cli::try_parse_from(arguments) {
         Ok(cli) => Ok(Asked::Run(Box::new(cli.command))),
         Err(error) => match error.kind() {
-            ErrorKind::DisplayHelp
-            | ErrorKind::DisplayVersion
-            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => Ok(Asked::Print(error.render())),
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Ok(Asked::Print(error.render())),
+            ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => Err(Refused::usage(
+                "say what to do: `portwatch trace` shows refused calls as they happen; see --help",
+            )),
             _ => Err(Refused::usage(one_line(&error))),
         },
     }
@@ -79,7 +80,7 @@ pub fn run(asked: Asked) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::Done)
         }
         Asked::Run(command) => match *command {
-            Command::Trace(args) => trace::run(args),
+            Command::Trace(args) => trace::run(*args),
             Command::Demo(args) => demo::run(&args),
             Command::Doctor(args) => doctor::run(&args),
             Command::DemoActor(args) => Ok(actor::run(&args).map(|()| ExitCode::Done)?),

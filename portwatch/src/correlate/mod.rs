@@ -1,11 +1,13 @@
 //! Kernel records + lookups → conflicts. Pure: no I/O, no clock. The same records and the same answers give the same
 //! reports, live and in a replay.
 //!
-//! [`select`] says which sockets were in the way, [`resolve`] whose they are, [`cause`] what class that is, and
-//! [`coalesce`] whether it was told before.
+//! `groups` joins holders with their refusal, `select` says which sockets were in the way, `resolve` whose they are,
+//! `cause` what class that is, `describe` puts it together, and `coalesce` knows whether it was told before.
 
 mod cause;
 mod coalesce;
+mod describe;
+mod groups;
 mod lookups;
 mod processes;
 mod resolve;
@@ -16,22 +18,18 @@ mod tests;
 pub use lookups::{Lookups, ProcessId, ProcessInfo, SocketHolders, Wanted};
 pub use processes::CAPACITY as PROCESS_CAPACITY;
 
-use crate::advise::{self, Situation};
 use crate::decode::RawEvent;
-use crate::model::{Cause, Conflict, Errno, Operation, Process, Protocol, Range, SCHEMA, UnnamedReason};
+use crate::model::{Conflict, Process, Protocol};
 use crate::rule::Era;
 use coalesce::{Coalescer, Key};
+use groups::Groups;
 use portwatch_common::Socket;
-use portwatch_common::record::{Holder, Refusal, flag, refusal_flag};
+use portwatch_common::record::Refusal;
 use processes::Processes;
-use resolve::{Resolved, Scene};
+use resolve::Scene;
 use select::Selection;
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 
-/// Refusals whose holders may wait for them at one time: one a thread inside bind() is all there can be.
-const GROUPS: usize = 1_024;
-/// Holders kept for one refusal; the kernel side walks no further either.
-const GROUP_SIZE: usize = 1_024;
 /// How long a decision about one process and one socket is taken over without looking again.
 const FRESH_NS: u64 = 1_000_000_000;
 /// Such decisions remembered.
@@ -103,8 +101,7 @@ pub struct Correlator {
     stats: Stats,
     processes: Processes,
     coalescer: Coalescer,
-    groups: HashMap<u64, Vec<Holder>>,
-    group_order: VecDeque<u64>,
+    groups: Groups,
     decisions: HashMap<Fingerprint, (Key, u64)>,
 }
 
@@ -116,8 +113,7 @@ impl Correlator {
             settings,
             stats: Stats::default(),
             coalescer: Coalescer::default(),
-            groups: HashMap::new(),
-            group_order: VecDeque::new(),
+            groups: Groups::default(),
             decisions: HashMap::new(),
         }
     }
@@ -126,7 +122,7 @@ impl Correlator {
     pub fn accept(&mut self, event: RawEvent, lookups: &mut dyn Lookups) -> Option<Report> {
         match event {
             RawEvent::Process(process) => self.processes.announce(&process, lookups),
-            RawEvent::Holder(holder) => self.hold(*holder),
+            RawEvent::Holder(holder) => self.groups.add(*holder),
             RawEvent::Refusal(refusal) => return self.refused(&refusal, lookups),
         }
         None
@@ -145,38 +141,12 @@ impl Correlator {
 
     /// What was left aside so far.
     pub fn stats(&self) -> Stats {
-        let waiting = self.groups.values().map(Vec::len).sum::<usize>();
-        Stats { stray_holders: self.stats.stray_holders + waiting as u64, ..self.stats }
-    }
-
-    fn hold(&mut self, holder: Holder) {
-        let id = holder.refusal;
-        if !self.groups.contains_key(&id) {
-            if self.group_order.len() >= GROUPS
-                && let Some(oldest) = self.group_order.pop_front()
-            {
-                let stray = self.groups.remove(&oldest).map_or(0, |group| group.len());
-                self.stats.stray_holders += stray as u64;
-            }
-            self.group_order.push_back(id);
-        }
-        let group = self.groups.entry(id).or_default();
-        if group.len() < GROUP_SIZE {
-            group.push(holder);
-        } else {
-            self.stats.stray_holders += 1;
-        }
-    }
-
-    fn take_group(&mut self, id: u64) -> Vec<Holder> {
-        let Some(group) = self.groups.remove(&id) else { return Vec::new() };
-        self.group_order.retain(|&other| other != id);
-        group
+        Stats { stray_holders: self.groups.strays(), ..self.stats }
     }
 
     fn refused(&mut self, refusal: &Refusal, lookups: &mut dyn Lookups) -> Option<Report> {
         self.stats.refusals += 1;
-        let records = self.take_group(refusal.id);
+        let records = self.groups.take(refusal.id);
         let Some(protocol) = Protocol::from_wire(refusal.socket.protocol) else {
             self.stats.other_protocols += 1;
             return None;
@@ -195,7 +165,8 @@ impl Correlator {
             when_ns: refusal.when_ns,
         };
         let resolved = resolve::resolve(&selection.suspects, &scene, &mut self.processes, lookups);
-        let conflict = self.describe(refusal, protocol, &resolved, lookups);
+        let victim = self.processes.describe(&refusal.task, lookups);
+        let conflict = describe::conflict(refusal, protocol, victim, &resolved, &self.settings, lookups);
         let key = key(&conflict, resolved.first().and_then(|culprit| culprit.owner));
         if self.decisions.len() < DECISIONS {
             self.decisions.insert(fingerprint, (key.clone(), refusal.when_ns));
@@ -216,99 +187,6 @@ impl Correlator {
             return None;
         }
         self.coalescer.again(key, lookups.wall_clock(refusal.when_ns), refusal.when_ns)
-    }
-
-    fn describe(
-        &mut self,
-        refusal: &Refusal,
-        protocol: Protocol,
-        resolved: &[Resolved],
-        lookups: &mut dyn Lookups,
-    ) -> Conflict {
-        let socket = &refusal.socket;
-        let victim = self.processes.describe(&refusal.task, lookups);
-        let time = lookups.wall_clock(refusal.when_ns);
-        let mut conflict = Conflict {
-            schema: SCHEMA,
-            id: format!("{:x}-{:x}", refusal.when_ns, refusal.task.tid),
-            time,
-            count: 1,
-            first_time: time,
-            operation: Operation::from_wire(refusal.operation),
-            errno: Errno(refusal.errno),
-            protocol,
-            address: resolve::ip_addr(socket.family, socket.local),
-            port: socket.local_port,
-            netns: socket.netns,
-            backend: self.settings.backend.clone(),
-            cause: class(refusal, &victim, resolved),
-            victim,
-            holders: resolved.iter().map(|r| r.holder.clone()).collect(),
-            range: range(refusal),
-            advice: Vec::new(),
-        };
-        if conflict.holders.is_empty() && conflict.cause == Cause::Unknown {
-            conflict.holders.push(resolve::nobody(why_nobody(refusal)));
-        }
-        let situation = self.situation(refusal, &conflict, resolved.first(), lookups);
-        conflict.advice = advise::advise(&conflict, &situation);
-        conflict
-    }
-
-    fn situation(
-        &self,
-        refusal: &Refusal,
-        conflict: &Conflict,
-        culprit: Option<&Resolved>,
-        lookups: &mut dyn Lookups,
-    ) -> Situation {
-        let holder = culprit.map(|culprit| culprit.suspect.socket);
-        // Any living process of the namespace will do to read its settings.
-        let doors = conflict.holders.iter().filter(|holder| holder.alive).filter_map(|h| h.process.as_ref());
-        let doors = std::iter::once(&conflict.victim).chain(doors).map(|process| process.pid);
-        let reserved = doors.take(4).find_map(|pid| lookups.reserved_ports(conflict.netns, pid));
-        let users = holder.filter(|holder| holder.uid != refusal.socket.uid).map(|holder| {
-            let mut name = |uid| lookups.user_name(uid).unwrap_or_else(|| format!("uid {uid}"));
-            (name(refusal.socket.uid), name(holder.uid))
-        });
-        Situation {
-            own_netns: self.settings.own_netns,
-            reserved,
-            victim_reuses: refusal.socket.flags & flag::REUSE != 0,
-            holder_reuses: holder.is_some_and(|holder| holder.flags & flag::REUSE != 0),
-            users,
-        }
-    }
-}
-
-fn class(refusal: &Refusal, victim: &Process, resolved: &[Resolved]) -> Cause {
-    match resolved.first() {
-        _ if refusal.socket.local_port == 0 => Cause::Exhausted,
-        Some(culprit) => cause::classify(refusal, victim, culprit),
-        None => Cause::Unknown,
-    }
-}
-
-const fn range(refusal: &Refusal) -> Range {
-    let port = refusal.socket.local_port;
-    Range {
-        low: refusal.range_low,
-        high: refusal.range_high,
-        in_range: refusal.range_low <= port && port <= refusal.range_high,
-        reserved: refusal.flags & refusal_flag::RESERVED != 0,
-    }
-}
-
-/// Why a refusal has no holder, the likeliest first.
-const fn why_nobody(refusal: &Refusal) -> UnnamedReason {
-    if refusal.holders_lost > 0 {
-        UnnamedReason::RecordLost
-    } else if refusal.flags & refusal_flag::WALK_CUT != 0 {
-        UnnamedReason::WalkCut
-    } else if refusal.flags & refusal_flag::NO_WALK != 0 {
-        UnnamedReason::NoWalk
-    } else {
-        UnnamedReason::ReleasedMeanwhile
     }
 }
 

@@ -7,6 +7,7 @@
 pub(crate) mod example;
 mod names;
 mod time;
+mod wire;
 
 pub use names::{Action, AssignedBy, Cause, Errno, Evidence, Operation, Protocol, State, UnnamedReason};
 

@@ -109,7 +109,7 @@ mod tests {
     fn links_are_sockets_or_not() {
         assert_eq!(socket_inode(b"socket:[4711]"), Some(4711));
         assert_eq!(socket_inode(b"socket:[x]"), None);
-        assert_eq!(socket_inode(b"/tmp/socket:[1]"), None);
+        assert_eq!(socket_inode(b"/run/socket:[1]"), None);
         assert_eq!(socket_inode(b"socket:[1"), None);
     }
 

@@ -8,8 +8,8 @@ use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-/// Arguments are cut here: a Java class path says no more after a page of it.
-const ARGUMENTS_BYTES: u64 = 4_096;
+/// Arguments are cut here: thousands of processes are remembered, and a class path says no more after this much of it.
+const ARGUMENTS_BYTES: usize = 1_024;
 
 /// Everything that is shown of a process; `None` if there is none of that pid.
 pub(super) fn read(proc: &Path, pid: u32) -> Option<ProcessInfo> {
@@ -43,13 +43,25 @@ fn start_ticks(stat: &[u8]) -> Option<u64> {
 
 fn arguments(dir: &Path) -> Vec<String> {
     let mut bytes = Vec::new();
-    let read =
-        File::open(dir.join("cmdline")).and_then(|file| file.take(ARGUMENTS_BYTES).read_to_end(&mut bytes));
-    let bytes = bytes.strip_suffix(&[0]).unwrap_or(&bytes);
+    let limit = ARGUMENTS_BYTES as u64 + 1;
+    let read = File::open(dir.join("cmdline")).and_then(|file| file.take(limit).read_to_end(&mut bytes));
     if read.is_err() || bytes.is_empty() {
         return Vec::new();
     }
-    bytes.split(|&byte| byte == 0).map(text::lossy).collect()
+    split(&bytes)
+}
+
+/// NUL-separated arguments; a cut is shown by an ellipsis.
+fn split(bytes: &[u8]) -> Vec<String> {
+    let kept = &bytes[..bytes.len().min(ARGUMENTS_BYTES)];
+    let kept = kept.strip_suffix(&[0]).unwrap_or(kept);
+    let mut arguments: Vec<_> = kept.split(|&byte| byte == 0).map(text::lossy).collect();
+    if bytes.len() > ARGUMENTS_BYTES
+        && let Some(last) = arguments.last_mut()
+    {
+        last.push('…');
+    }
+    arguments
 }
 
 /// The second number after `Uid:`.
@@ -79,6 +91,14 @@ mod tests {
     fn the_effective_uid_is_the_second() {
         assert_eq!(effective_uid(b"Name:\tUid:\nUid:\t0\t33\t1\t2\n"), Some(33));
         assert_eq!(effective_uid(b"Name:\tx\n"), None);
+    }
+
+    #[test]
+    fn arguments_are_split_and_cut() {
+        assert_eq!(split(b"a\0two words\0\0"), ["a", "two words", ""]);
+        assert_eq!(split(b"a"), ["a"]);
+        let long = split(&[b'x'; ARGUMENTS_BYTES + 1]);
+        assert!(long.len() == 1 && long[0].ends_with("x…"));
     }
 
     #[test]

@@ -130,10 +130,4 @@ impl Backend {
     pub fn keeps_datagrams_apart(self) -> bool {
         self == Self::Tracepoint
     }
-
-    /// Whether the owner of a closed connection is kept by port, because no hook hands it to TIME_WAIT.
-    #[must_use]
-    pub fn remembers_last(self) -> bool {
-        self == Self::Tracepoint
-    }
 }

@@ -56,7 +56,8 @@ pub fn attach(backend: Backend, kernel: &Kernel, sizes: Sizes) -> Result<Attache
 fn load(backend: Backend, kernel: &Kernel, sizes: Sizes) -> Result<Ebpf, Reason> {
     let bytes = object::bytes().map_err(|error| Reason::object(&error))?;
     let tuning = Tuning {
-        keep_last: u32::from(backend.remembers_last()),
+        // Nothing asks yet who had a free port last; the connections behind TIME_WAIT are remembered in any case.
+        keep_last: 0,
         task_btf: u32::from(kernel.has_task_btf()),
         datagrams: u32::from(backend.keeps_datagrams_apart()),
         pad: 0,

@@ -55,24 +55,9 @@ pub enum Local {
 /// What the rule depends on between kernels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Era {
-    /// The uid is that of the file, root once nobody has the socket; later kernels keep the creator's.
+    /// The uid is that of the file, root once nobody has the socket (5.10 to 6.12 do so); later ones (6.18, 7.3) keep
+    /// the creator's.
     pub orphans_are_roots: bool,
-}
-
-impl Era {
-    /// The rule of a kernel version. Debian's 6.12 asks the file, 6.18 the socket.
-    pub const fn of_kernel(major: u32, minor: u32) -> Self {
-        Self { orphans_are_roots: major < 6 || (major == 6 && minor < 17) }
-    }
-
-    /// The rule of a kernel by its release, such as `6.12.9-cloud-amd64`; what cannot be read counts as new.
-    pub fn of_release(release: &str) -> Self {
-        let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse);
-        match (numbers.next(), numbers.next()) {
-            (Some(Ok(major)), Some(Ok(minor))) => Self::of_kernel(major, minor),
-            _ => Self::of_kernel(u32::MAX, 0),
-        }
-    }
 }
 
 /// Whether `holder` makes the kernel refuse the port to `binder`.

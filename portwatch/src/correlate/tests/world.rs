@@ -98,7 +98,7 @@ impl Lookups for World {
 pub(super) fn correlator() -> Correlator {
     Correlator::new(Settings {
         backend: "fexit".into(),
-        era: Era::of_kernel(6, 18),
+        era: Era { orphans_are_roots: false },
         own_netns: NETNS,
         started_ns: NOW - 600 * SECOND,
         processes: PROCESS_CAPACITY,

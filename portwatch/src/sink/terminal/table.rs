@@ -35,9 +35,9 @@ impl Columns {
             let extra = width.saturating_sub(80);
             let third = extra / 3;
             return Self {
-                victim: 13 + third,
-                wanted: 17 + third,
-                holder: 13 + extra - 2 * third,
+                victim: 12 + third,
+                wanted: 19 + third,
+                holder: 12 + extra - 2 * third,
                 how: 9,
                 ago: 3,
                 range: 5,
@@ -88,7 +88,7 @@ pub(super) fn row(
     zone: &TimeZone,
 ) -> io::Result<()> {
     let (name, pid) = words::process(&conflict.victim);
-    let (holder, tail) = words::holder(conflict);
+    let (holder, tail) = words::holder(conflict, columns.is_roomy());
     let how =
         if columns.is_roomy() { words::how_long(conflict) } else { words::how_short(conflict).to_owned() };
     let prevention = words::prevention(conflict);

@@ -19,10 +19,10 @@ fn shown(conflict: &Conflict, form: Form, width: usize) -> String {
 fn at_80_columns_the_command_has_its_own_line() {
     let table = shown(&example::client(), Form::Table, 80);
     let expected = "\
-TIME      VICTIM         WANTED             HELD BY        HOW        AGO  RANGE
-03:12:44  nginx[4121]    tcp 0.0.0.0:50010  java[2210]     connect    41m  yes
+TIME      VICTIM        WANTED               HELD BY       HOW        AGO  RANGE
+03:12:44  nginx[4121]   tcp 0.0.0.0:50010    java[2210]    connect    41m  yes
           prevent: sysctl -w net.ipv4.ip_local_reserved_ports=50010
-03:12:44  nginx[4121]    tcp 0.0.0.0:50010  again: refused 7 times so far
+03:12:44  nginx[4121]   tcp 0.0.0.0:50010    again: refused 7 times so far
 ";
     assert_eq!(table, expected);
 }
@@ -93,6 +93,14 @@ fn hostile_names_never_reach_the_terminal_raw() {
 }
 
 #[test]
+fn the_dead_are_said_to_be_dead() {
+    let mut conflict = example::client();
+    conflict.holders[0].alive = false;
+    assert!(shown(&conflict, Form::Table, 130).contains("java[2210] exited"));
+    assert!(shown(&conflict, Form::Wide, 80).contains("(exited) java[2210]"));
+}
+
+#[test]
 fn what_has_no_name_says_why() {
     let mut conflict = example::client();
     conflict.holders[0].process = None;
@@ -103,7 +111,9 @@ fn what_has_no_name_says_why() {
     }
     conflict.holders.clear();
     conflict.cause = Cause::Exhausted;
+    conflict.port = 0;
     assert!(shown(&conflict, Form::Table, 80).contains("(all taken)"));
+    assert!(shown(&conflict, Form::Wide, 80).contains("32768-60999: none left"));
 }
 
 #[test]

@@ -26,22 +26,23 @@ pub(super) fn paragraph(
         holder(out, conflict, each, if index == 0 { "held by" } else { "and" })?;
     }
     label(out, "range")?;
-    let range = conflict.range;
-    let place = match (range.in_range, range.reserved) {
-        (true, true) => "in it, but reserved",
-        (true, false) => "in it and not reserved",
-        (false, _) => "outside",
-    };
-    let (netns, backend) = (conflict.netns, &conflict.backend);
-    writeln!(
-        out,
-        "{}-{}: {} is {place}; netns {netns}, backend {backend}",
-        range.low, range.high, conflict.port
-    )?;
+    let (range, netns, backend) = (conflict.range, conflict.netns, &conflict.backend);
+    let place = place(conflict);
+    writeln!(out, "{}-{}: {place}; netns {netns}, backend {backend}", range.low, range.high)?;
     for advice in &conflict.advice {
         advise(out, advice, columns)?;
     }
     writeln!(out)
+}
+
+/// Where the wanted port lies.
+fn place(conflict: &Conflict) -> String {
+    match (conflict.port, conflict.range.in_range, conflict.range.reserved) {
+        (0, ..) => "none left".to_owned(),
+        (port, true, true) => format!("{port} is in it, but reserved"),
+        (port, true, false) => format!("{port} is in it and not reserved"),
+        (port, false, _) => format!("{port} is outside"),
+    }
 }
 
 fn headline(out: &mut impl Write, conflict: &Conflict, zone: &TimeZone) -> io::Result<()> {

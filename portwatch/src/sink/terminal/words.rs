@@ -9,8 +9,8 @@ pub(super) fn process(process: &Process) -> (String, String) {
     (text::printable(&process.comm).into_owned(), format!("[{}]", process.pid))
 }
 
-/// Who has it, as name and tail.
-pub(super) fn holder(conflict: &Conflict) -> (String, String) {
+/// Who has it, as name and tail; with room, that it has exited.
+pub(super) fn holder(conflict: &Conflict, is_roomy: bool) -> (String, String) {
     let Some(culprit) = conflict.culprit() else {
         return ("(all taken)".to_owned(), String::new());
     };
@@ -21,7 +21,8 @@ pub(super) fn holder(conflict: &Conflict) -> (String, String) {
     match &culprit.process {
         Some(owner) => {
             let (name, pid) = process(owner);
-            (name, pid + &more)
+            let exited = if is_roomy && !culprit.alive { " exited" } else { "" };
+            (name, pid + exited + &more)
         }
         None => (format!("({})", culprit.unnamed_reason.map_or("unknown", unnamed)), more),
     }
@@ -35,11 +36,11 @@ pub(super) const fn unnamed(reason: UnnamedReason) -> &'static str {
         UnnamedReason::NotAccepted => "unaccepted",
         UnnamedReason::AlreadyGone => "gone",
         UnnamedReason::NoPermission => "hidden",
-        UnnamedReason::OtherPidNamespace => "other pidns",
+        UnnamedReason::OtherPidNamespace => "pid ns",
         UnnamedReason::ReleasedMeanwhile => "let go",
         UnnamedReason::WalkCut => "not found",
-        UnnamedReason::NoWalk => "not visible",
-        UnnamedReason::RecordLost => "record lost",
+        UnnamedReason::NoWalk => "unseen",
+        UnnamedReason::RecordLost => "lost",
     }
 }
 
@@ -114,6 +115,9 @@ pub(super) const fn call(by: AssignedBy) -> &'static str {
 
 /// The port's place in the ephemeral range.
 pub(super) const fn in_range(conflict: &Conflict) -> &'static str {
+    if conflict.port == 0 {
+        return "-";
+    }
     match (conflict.range.in_range, conflict.range.reserved) {
         (_, true) => "resvd",
         (true, false) => "yes",
@@ -153,7 +157,8 @@ fn in_words(advice: &Advice) -> String {
     let words = match advice.action {
         Action::ChangePort => "give one of the two another port",
         Action::Wait => "wait until the kernel lets go (60 s at most in TIME_WAIT)",
-        Action::SetOption | Action::SameUser | Action::CloseOnExec | Action::Inspect => &advice.why,
+        Action::CloseOnExec => "open sockets with SOCK_CLOEXEC, so that children do not keep them",
+        Action::SetOption | Action::SameUser | Action::Inspect => &advice.why,
         Action::StopFirst => "let the earlier instance end first",
         Action::ReservePort | Action::WidenRange | Action::FreePort | Action::StopHolder => {
             advice.action.as_str()
@@ -162,7 +167,7 @@ fn in_words(advice: &Advice) -> String {
     text::printable(words).into_owned()
 }
 
-/// Whether the socket ever was one end of a connection.
+/// Local and, if connected, remote address.
 pub(super) fn ends(holder: &Holder) -> String {
     match (holder.local, holder.remote) {
         (Some(local), Some(remote)) => format!("{local} -> {remote}"),

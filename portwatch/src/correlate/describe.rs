@@ -1,0 +1,103 @@
+//! Puts a conflict together: refusal, victim and holders, their class, and what to do about it.
+
+use super::resolve::{self, Resolved};
+use super::{Lookups, Settings, cause};
+use crate::advise::{self, Situation};
+use crate::model::{Cause, Conflict, Errno, Operation, Process, Protocol, Range, SCHEMA, UnnamedReason};
+use portwatch_common::record::{Refusal, flag, refusal_flag};
+
+/// Processes through which a namespace's settings are looked for.
+const DOORS: usize = 4;
+
+pub(super) fn conflict(
+    refusal: &Refusal,
+    protocol: Protocol,
+    victim: Process,
+    resolved: &[Resolved],
+    settings: &Settings,
+    lookups: &mut dyn Lookups,
+) -> Conflict {
+    let socket = &refusal.socket;
+    let time = lookups.wall_clock(refusal.when_ns);
+    let mut conflict = Conflict {
+        schema: SCHEMA,
+        id: format!("{:x}-{:x}", refusal.when_ns, refusal.task.tid),
+        time,
+        count: 1,
+        first_time: time,
+        operation: Operation::from_wire(refusal.operation),
+        errno: Errno(refusal.errno),
+        protocol,
+        address: resolve::ip_addr(socket.family, socket.local),
+        port: socket.local_port,
+        netns: socket.netns,
+        backend: settings.backend.clone(),
+        cause: class(refusal, &victim, resolved),
+        victim,
+        holders: resolved.iter().map(|resolved| resolved.holder.clone()).collect(),
+        range: range(refusal),
+        advice: Vec::new(),
+    };
+    if conflict.holders.is_empty() && conflict.cause == Cause::Unknown {
+        conflict.holders.push(resolve::nobody(why_nobody(refusal)));
+    }
+    let situation = situation(refusal, &conflict, resolved.first(), settings.own_netns, lookups);
+    conflict.advice = advise::advise(&conflict, &situation);
+    conflict
+}
+
+fn class(refusal: &Refusal, victim: &Process, resolved: &[Resolved]) -> Cause {
+    match resolved.first() {
+        _ if refusal.socket.local_port == 0 => Cause::Exhausted,
+        Some(culprit) => cause::classify(refusal, victim, culprit),
+        None => Cause::Unknown,
+    }
+}
+
+fn range(refusal: &Refusal) -> Range {
+    let (low, high) = (refusal.range_low, refusal.range_high);
+    Range {
+        low,
+        high,
+        in_range: (low..=high).contains(&refusal.socket.local_port),
+        reserved: refusal.flags & refusal_flag::RESERVED != 0,
+    }
+}
+
+/// Why a refusal has no holder, the likeliest first.
+const fn why_nobody(refusal: &Refusal) -> UnnamedReason {
+    if refusal.holders_lost > 0 {
+        UnnamedReason::RecordLost
+    } else if refusal.flags & refusal_flag::WALK_CUT != 0 {
+        UnnamedReason::WalkCut
+    } else if refusal.flags & refusal_flag::NO_WALK != 0 {
+        UnnamedReason::NoWalk
+    } else {
+        UnnamedReason::ReleasedMeanwhile
+    }
+}
+
+fn situation(
+    refusal: &Refusal,
+    conflict: &Conflict,
+    culprit: Option<&Resolved>,
+    own_netns: u32,
+    lookups: &mut dyn Lookups,
+) -> Situation {
+    let holder = culprit.map(|culprit| culprit.suspect.socket);
+    // Any living process of the namespace will do to read its settings.
+    let doors = conflict.holders.iter().filter(|holder| holder.alive).filter_map(|h| h.process.as_ref());
+    let mut doors = std::iter::once(&conflict.victim).chain(doors).map(|process| process.pid).take(DOORS);
+    let reserved = doors.find_map(|pid| lookups.reserved_ports(conflict.netns, pid));
+    let users = holder.filter(|holder| holder.uid != refusal.socket.uid).map(|holder| {
+        let mut name = |uid| lookups.user_name(uid).unwrap_or_else(|| format!("uid {uid}"));
+        (name(refusal.socket.uid), name(holder.uid))
+    });
+    Situation {
+        own_netns,
+        reserved,
+        victim_reuses: refusal.socket.flags & flag::REUSE != 0,
+        holder_reuses: holder.is_some_and(|holder| holder.flags & flag::REUSE != 0),
+        users,
+    }
+}

@@ -1,0 +1,76 @@
+//! The kernel side's numbers → the names of a conflict. Total: an unknown number has a value too.
+
+use super::{AssignedBy, Operation, Protocol, State};
+use portwatch_common::record::{how, operation};
+
+impl Operation {
+    /// By the number of the kernel side.
+    pub const fn from_wire(number: u8) -> Self {
+        match number {
+            operation::BIND => Self::Bind,
+            operation::LISTEN => Self::Listen,
+            operation::CONNECT => Self::Connect,
+            _ => Self::Autobind,
+        }
+    }
+}
+
+impl Protocol {
+    /// By the kernel's number.
+    pub fn from_wire(number: u16) -> Option<Self> {
+        match i32::from(number) {
+            libc::IPPROTO_TCP => Some(Self::Tcp),
+            libc::IPPROTO_UDP => Some(Self::Udp),
+            libc::IPPROTO_UDPLITE => Some(Self::UdpLite),
+            libc::IPPROTO_SCTP => Some(Self::Sctp),
+            libc::IPPROTO_MPTCP => Some(Self::Mptcp),
+            _ => None,
+        }
+    }
+
+    /// Whether ports are handed out by the rules of UDP.
+    pub const fn is_datagram(self) -> bool {
+        matches!(self, Self::Udp | Self::UdpLite)
+    }
+}
+
+impl AssignedBy {
+    /// By the number of the kernel side.
+    pub const fn from_wire(number: u8) -> Self {
+        match number {
+            how::CONNECT => Self::Connect,
+            how::BIND0 => Self::Bind0,
+            how::BIND => Self::Bind,
+            how::AUTOBIND => Self::Autobind,
+            how::LISTEN => Self::Listen,
+            how::ACCEPT => Self::Accept,
+            how::PREEXISTING => Self::Preexisting,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+impl State {
+    /// By the kernel's number.
+    pub const fn from_wire(number: u8) -> Self {
+        match number {
+            1 => Self::Established,
+            2 => Self::SynSent,
+            3 | 12 => Self::SynRecv,
+            4 => Self::FinWait1,
+            5 => Self::FinWait2,
+            6 => Self::TimeWait,
+            7 => Self::Close,
+            8 => Self::CloseWait,
+            9 => Self::LastAck,
+            10 => Self::Listen,
+            11 => Self::Closing,
+            _ => Self::Unknown,
+        }
+    }
+
+    /// Closed by its process and kept by the kernel only.
+    pub const fn is_on_its_way_out(self) -> bool {
+        matches!(self, Self::FinWait1 | Self::FinWait2 | Self::LastAck | Self::Closing)
+    }
+}

@@ -1,0 +1,142 @@
+//! Process 1 of a virtual machine: mounts, loads modules, runs one command, says how it ended, switches off.
+//!
+//! What the host puts into the initramfs: `/command` (argv, NUL-separated) and, if there are modules to load,
+//! `/lib/modules/order` (a path a line). What it gets: the command's output and, last of all, the marker line.
+
+use std::ffi::{CStr, OsStr};
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use rustix::mount::{MountFlags, mount};
+use rustix::process::{WaitOptions, WaitStatus, wait};
+use rustix::system::{RebootCommand, finit_module, reboot};
+
+use crate::netns;
+
+/// The host knows by this line that the command has ended, and how.
+const MARKER: &str = "PORTWATCH-VM-EXIT";
+
+/// Exit code for "the command could not even be started", as shells have it.
+const CANNOT_RUN: i32 = 127;
+
+/// File system and where it goes, in an order in which each finds its mount point.
+const MOUNTS: [(&CStr, &CStr); 9] = [
+    (c"proc", c"/proc"),
+    (c"sysfs", c"/sys"),
+    (c"devtmpfs", c"/dev"),
+    (c"tmpfs", c"/run"),
+    (c"tmpfs", c"/tmp"),
+    (c"tracefs", c"/sys/kernel/tracing"),
+    (c"debugfs", c"/sys/kernel/debug"),
+    (c"bpf", c"/sys/fs/bpf"),
+    (c"cgroup2", c"/sys/fs/cgroup"),
+];
+
+/// Does everything and never returns.
+pub(crate) fn main() -> ! {
+    // The firmware leaves the console in the middle of a line.
+    println!();
+    mount_all();
+    complain_if(netns::loopback_up());
+    complain_if(load_modules());
+    let code = run_command().unwrap_or_else(|error| {
+        eprintln!("init: {error:#}");
+        CANNOT_RUN
+    });
+    // The command's last line may have no end of its own.
+    println!("\n{MARKER} {code}");
+    complain_if(io::stdout().flush());
+    complain_if(rustix::termios::tcdrain(io::stdout()));
+    complain_if(reboot(RebootCommand::PowerOff));
+    complain_if(reboot(RebootCommand::Restart));
+    loop {
+        // Process 1 must not end, or the kernel panics over the marker line.
+        std::thread::park();
+    }
+}
+
+/// Nothing here is fatal: a kernel that lacks a file system is told about, and the command may do without.
+fn complain_if<T, E: Into<anyhow::Error>>(result: Result<T, E>) {
+    if let Err(error) = result {
+        eprintln!("init: {:#}", error.into());
+    }
+}
+
+fn mount_all() {
+    for (kind, target) in MOUNTS {
+        // Mount points below /sys belong to the kernel: what it does not offer cannot be made.
+        let _ = fs::create_dir_all(OsStr::from_bytes(target.to_bytes()));
+        let mounted = mount(kind, target, kind, MountFlags::empty(), None);
+        complain_if(mounted.with_context(|| format!("mounting {kind:?} on {target:?}")));
+    }
+}
+
+fn load_modules() -> Result<()> {
+    let order = "/lib/modules/order";
+    let paths = match fs::read_to_string(order) {
+        Ok(paths) => paths,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error).with_context(|| format!("reading {order}")),
+    };
+    for path in paths.lines().map(str::trim).filter(|path| !path.is_empty()) {
+        let loaded = File::open(path)
+            .and_then(|file| finit_module(file, c"", 0).map_err(io::Error::from))
+            .with_context(|| format!("loading the module {path}"));
+        complain_if(loaded);
+    }
+    Ok(())
+}
+
+/// Runs the command of `/command` and reaps everybody who ends before it.
+fn run_command() -> Result<i32> {
+    let line = fs::read("/command").context("reading /command")?;
+    let words = argv(&line);
+    let (program, arguments) = words.split_first().context("/command is empty: it must hold an argv")?;
+    let child = Command::new(program)
+        .args(arguments)
+        .env_clear()
+        .env("PATH", "/bin")
+        .spawn()
+        .with_context(|| format!("starting {program:?}"))?;
+    loop {
+        let ended = wait(WaitOptions::empty()).context("waiting for the command")?;
+        if let Some((pid, status)) = ended
+            && pid.as_raw_pid().cast_unsigned() == child.id()
+        {
+            return Ok(exit_code(status));
+        }
+    }
+}
+
+/// Splits a NUL-separated argv; a NUL at the end closes the last word.
+fn argv(line: &[u8]) -> Vec<&OsStr> {
+    let line = line.strip_suffix(b"\0").unwrap_or(line);
+    if line.is_empty() {
+        return Vec::new();
+    }
+    line.split(|&byte| byte == 0).map(OsStr::from_bytes).collect()
+}
+
+/// As shells have it: 128 and more for a signal.
+fn exit_code(status: WaitStatus) -> i32 {
+    status
+        .exit_status()
+        .or_else(|| status.terminating_signal().map(|signal| 128 + signal))
+        .unwrap_or(CANNOT_RUN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn argv_is_split_at_nul_only() {
+        assert_eq!(argv(b"/init\0run\0--only\0a b\0"), ["/init", "run", "--only", "a b"]);
+        assert_eq!(argv(b"/bin/sh"), ["/bin/sh"]);
+        assert_eq!(argv(b"sh\0-c\0\0"), ["sh", "-c", ""]);
+        assert!(argv(b"").is_empty());
+    }
+}

@@ -1,0 +1,146 @@
+//! portwatch as a black box: started, waited for, listened to, interrupted.
+
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use crate::hearing::{Log, Said, hear_report, hear_words, is_ready, listen};
+
+/// Which kind of kernel hooks portwatch is told to use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Backend {
+    /// No portwatch at all: the base line of `bench`
+    None,
+    Fexit,
+    Tracepoint,
+}
+
+impl Backend {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Fexit => "fexit",
+            Self::Tracepoint => "tracepoint",
+        }
+    }
+}
+
+/// Exit code for "this kernel does not admit it".
+const NOT_SUPPORTED: i32 = 4;
+const START_DEADLINE: Duration = Duration::from_secs(30);
+const STOP_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How a start went.
+pub(crate) enum Started {
+    Ready(Portwatch),
+    /// This kernel does not admit the backend, in portwatch's own words.
+    Unavailable(String),
+}
+
+/// A running `portwatch trace`; killed on drop.
+pub(crate) struct Portwatch {
+    child: Child,
+    log: Arc<Log>,
+}
+
+impl Portwatch {
+    /// Starts the product and waits until its hooks are attached.
+    pub(crate) fn start(program: &Path, backend: Backend, patience: u32) -> Result<Started> {
+        let mut child = Command::new(program)
+            .args(["trace", "-o", "json", "--backend", backend.name(), "--netns", "all"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("starting {}", program.display()))?;
+        let log = Arc::new(Log::default());
+        let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
+            bail!("portwatch came without pipes");
+        };
+        listen(&log, stdout, hear_report);
+        listen(&log, stderr, hear_words);
+        let mut portwatch = Self { child, log };
+        let is_ready = |said: &Said| said.diagnostics.iter().any(|line| is_ready(line)).then_some(());
+        if portwatch.log.wait(START_DEADLINE * patience, is_ready).is_some() {
+            return Ok(Started::Ready(portwatch));
+        }
+        portwatch.why_not_ready(patience).map(Started::Unavailable)
+    }
+
+    /// The reason why a kernel does not admit the backend; every other reason is an error.
+    fn why_not_ready(&mut self, patience: u32) -> Result<String> {
+        let status = self.wait_for_exit()?;
+        let words = self.log.said().diagnostics.join(" | ");
+        match status {
+            Some(status) if status.code() == Some(NOT_SUPPORTED) => Ok(self.last_words()),
+            Some(status) => bail!("portwatch ended before it was ready ({status}); it said: {words}"),
+            None => bail!("portwatch was not ready within {START_DEADLINE:?} x {patience}; it said: {words}"),
+        }
+    }
+
+    /// The newest report for which `wanted` holds, waited for.
+    pub(crate) fn wait_for(&self, patience: Duration, wanted: impl Fn(&Value) -> bool) -> Option<Value> {
+        self.log.wait(patience, |said| said.conflicts.iter().rev().find(|report| wanted(report)).cloned())
+    }
+
+    /// Every report so far.
+    pub(crate) fn reports(&self) -> Vec<Value> {
+        self.log.said().conflicts.clone()
+    }
+
+    /// Presses Ctrl-C and waits for the end. What is wrong with it is in the list returned.
+    pub(crate) fn stop(&mut self) -> Result<Vec<String>> {
+        let before = self.log.said().diagnostics.len();
+        let pid = Pid::from_raw(self.child.id().cast_signed()).context("portwatch has no pid")?;
+        let mut faults = Vec::new();
+        if let Err(error) = kill_process(pid, Signal::INT) {
+            faults.push(format!("portwatch could not be interrupted: {error}"));
+        }
+        self.log.wait(STOP_DEADLINE, |_| None::<()>);
+        match self.wait_for_exit()? {
+            None => faults.push(format!("portwatch did not end within {STOP_DEADLINE:?} of SIGINT")),
+            Some(status) if !status.success() => {
+                faults.push(format!("after SIGINT portwatch ended with {status}, not 0"));
+            }
+            Some(_) => {}
+        }
+        let said = self.log.said();
+        if !said.diagnostics[before..].iter().any(|line| line.contains("conflict")) {
+            faults.push(format!("no summary on stderr after SIGINT, only {:?}", &said.diagnostics[before..]));
+        }
+        faults.extend(said.faults.iter().cloned());
+        Ok(faults)
+    }
+
+    /// For when both pipes have ended or a deadline has passed: the process is gone now, or in a moment, or stays.
+    fn wait_for_exit(&mut self) -> Result<Option<ExitStatus>> {
+        let deadline = Instant::now() + Duration::from_secs(1);
+        loop {
+            let status = self.child.try_wait().context("waiting for portwatch's end")?;
+            if status.is_some() || Instant::now() > deadline {
+                return Ok(status);
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    fn last_words(&self) -> String {
+        let said = self.log.said();
+        said.diagnostics.iter().rev().find(|line| !line.trim().is_empty()).cloned().unwrap_or_default()
+    }
+}
+
+impl Drop for Portwatch {
+    fn drop(&mut self) {
+        // Both fail only when it has ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,176 @@
+//! `lineup run`: every scenario under portwatch, once a backend, with a score at the end of each.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use crate::actor::Actor;
+use crate::case::{Case, Holder};
+use crate::netns::Netns;
+use crate::product::{Backend, Portwatch, Started};
+use crate::scenario::{self, RANGE, Scenario, Stage, Watch};
+use crate::score::{Outcome, Score};
+use crate::verdict;
+
+/// How long a report may take on a machine of ordinary speed.
+const REPORT_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Runs the scenarios on each backend; whether all is well and somebody was named right.
+pub(crate) fn run(program: &Path, backends: &[Backend], only: &[String]) -> Result<bool> {
+    let scenarios = scenario::selected(only)?;
+    let exe = fs::read_link("/proc/self/exe").context("reading /proc/self/exe")?;
+    let (mut failed, mut right) = (0, 0);
+    for &backend in backends {
+        if backend == Backend::None {
+            bail!("--backend none is for `lineup bench`; here portwatch must watch: fexit or tracepoint");
+        }
+        let patience = patience()?;
+        let row =
+            Row { program, backend, exe: exe.clone(), patience, name: row_name(backend), stages: Vec::new() };
+        let score = row.play(&scenarios)?;
+        failed += score.failed;
+        right += score.right;
+    }
+    Ok(failed == 0 && right > 0)
+}
+
+/// `<kernel release>/<arch>/<backend>`.
+fn row_name(backend: Backend) -> String {
+    let uname = rustix::system::uname();
+    format!("{}/{}/{}", uname.release().to_string_lossy(), uname.machine().to_string_lossy(), backend.name())
+}
+
+/// How many times slower than a machine of ordinary speed this one is, by the time that it takes to start a process.
+fn patience() -> Result<u32> {
+    const ORDINARY: Duration = Duration::from_millis(10);
+    let netns = Netns::new(RANGE)?;
+    let start = Instant::now();
+    drop(Actor::start(&netns, "speed-test".as_ref())?);
+    let times = start.elapsed().as_nanos() / ORDINARY.as_nanos();
+    Ok(u32::try_from(times)?.clamp(1, 12))
+}
+
+/// One backend on one kernel.
+struct Row<'a> {
+    program: &'a Path,
+    backend: Backend,
+    exe: PathBuf,
+    patience: u32,
+    name: String,
+    /// Struck stages and what was reported on them: their namespaces keep their numbers until the row is over.
+    stages: Vec<(&'static Scenario, Stage, HashSet<String>)>,
+}
+
+impl Row<'_> {
+    fn play(mut self, scenarios: &[&'static Scenario]) -> Result<Score> {
+        let mut score = Score::default();
+        let (playable, lacking): (Vec<_>, Vec<_>) =
+            scenarios.iter().copied().partition(|scenario| scenario.needs.lacking().is_none());
+        for scenario in lacking {
+            let reason = scenario.needs.lacking().unwrap_or_default().to_owned();
+            score.note(self.backend, scenario.name, Duration::ZERO, Outcome::Skipped(reason));
+        }
+        let (early, late): (Vec<_>, Vec<_>) =
+            playable.into_iter().partition(|scenario| scenario.watch == Watch::AfterHolder);
+        // Whoever must hold before portwatch starts does so now.
+        let early: Vec<_> = early.into_iter().map(|scenario| (scenario, scenario.set_up())).collect();
+        let mut portwatch = match Portwatch::start(self.program, self.backend, self.patience) {
+            Ok(Started::Ready(portwatch)) => portwatch,
+            Ok(Started::Unavailable(reason)) => {
+                println!("LINEUP-SKIP row={} reason={reason}", self.name);
+                return Ok(score);
+            }
+            Err(error) => {
+                score.note(self.backend, "start", Duration::ZERO, Outcome::Broken(format!("{error:#}")));
+                score.close(&self.name);
+                return Ok(score);
+            }
+        };
+        for (scenario, set_up) in early {
+            self.scenario(&portwatch, scenario, set_up, &mut score);
+        }
+        for scenario in late {
+            self.scenario(&portwatch, scenario, scenario.set_up(), &mut score);
+        }
+        self.finish(&mut portwatch, &mut score)?;
+        score.close(&self.name);
+        Ok(score)
+    }
+
+    /// Plays the second half of a scenario and judges what is said about it.
+    fn scenario(
+        &mut self,
+        portwatch: &Portwatch,
+        scenario: &'static Scenario,
+        set_up: Result<(Stage, Holder)>,
+        score: &mut Score,
+    ) {
+        let played = set_up.and_then(|(mut stage, holder)| {
+            let start = Instant::now();
+            let case = scenario.play(&mut stage, holder)?;
+            let report = self.report(portwatch, &case);
+            Ok((stage, case, report, start.elapsed()))
+        });
+        let (mut stage, case, report, took) = match played {
+            Ok(played) => played,
+            Err(error) => {
+                score.note(
+                    self.backend,
+                    scenario.name,
+                    Duration::ZERO,
+                    Outcome::Broken(format!("{error:#}")),
+                );
+                return;
+            }
+        };
+        let reported = report.iter().map(id).collect();
+        score.note(self.backend, scenario.name, took, self.judge(&case, report));
+        stage.dismiss();
+        self.stages.push((scenario, stage, reported));
+    }
+
+    /// The report on a case, once it has counted every refusal; failing that, whatever there is.
+    fn report(&self, portwatch: &Portwatch, case: &Case) -> Option<Value> {
+        let is_about = |report: &Value| report["netns"] == case.netns && report["port"] == case.refusal.port;
+        let is_complete =
+            |report: &Value| is_about(report) && report["count"].as_u64() >= Some(case.refusal.count);
+        portwatch
+            .wait_for(REPORT_DEADLINE * self.patience, is_complete)
+            .or_else(|| portwatch.wait_for(Duration::ZERO, is_about))
+    }
+
+    fn judge(&self, case: &Case, report: Option<Value>) -> Outcome {
+        let Some(report) = report else {
+            return Outcome::Missed { expected: case.to_string() };
+        };
+        let mismatches = verdict::check(case, self.backend, &self.exe.to_string_lossy(), &report);
+        Outcome::Reported { grade: verdict::grade(case, &report), mismatches, report }
+    }
+
+    /// Ends portwatch, and then looks for reports that nobody was entitled to.
+    fn finish(&self, portwatch: &mut Portwatch, score: &mut Score) -> Result<()> {
+        let faults = portwatch.stop()?;
+        if !faults.is_empty() {
+            score.note(self.backend, "stop", Duration::ZERO, Outcome::Broken(faults.join("; ")));
+        }
+        let reports = portwatch.reports();
+        for (scenario, stage, reported) in &self.stages {
+            let mut seen = reported.clone();
+            for report in &reports {
+                let is_here = report["netns"].as_u64().is_some_and(|netns| stage.is_here(netns));
+                if is_here && seen.insert(id(report)) {
+                    score.stray(self.backend, scenario.name, report);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn id(report: &Value) -> String {
+    report["id"].to_string()
+}
