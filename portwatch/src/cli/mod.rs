@@ -17,16 +17,25 @@ use crate::exit_code::{ExitCode, Refused};
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
+use std::sync::LazyLock;
 use std::io::Write as _;
 
 /// Names the process that holds the port when a bind() or listen() is refused
 #[derive(Debug, Parser)]
-#[command(name = "portwatch", version, max_term_width = 100, arg_required_else_help = true)]
+#[command(name = "portwatch", version = version(), max_term_width = 100, arg_required_else_help = true)]
 #[command(infer_subcommands = false, disable_help_subcommand = true)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+/// Version, and the hash of the built-in kernel-side object: compare it with `sha256sum` of the committed file.
+fn version() -> &'static str {
+    static VERSION: LazyLock<String> = LazyLock::new(|| {
+        format!("{}\nkernel-side object sha256 {}", env!("CARGO_PKG_VERSION"), crate::probe::object::built_in_hash())
+    });
+    &VERSION
 }
 
 /// What to do.
