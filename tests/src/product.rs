@@ -77,9 +77,9 @@ impl Portwatch {
     /// The reason why a kernel does not admit the backend; every other reason is an error.
     fn why_not_ready(&mut self, patience: u32) -> Result<String> {
         let status = self.wait_for_exit()?;
-        let words = self.log.said().diagnostics.join(" | ");
+        let words = self.words();
         match status {
-            Some(status) if status.code() == Some(NOT_SUPPORTED) => Ok(self.last_words()),
+            Some(status) if status.code() == Some(NOT_SUPPORTED) => Ok(words),
             Some(status) => bail!("portwatch ended before it was ready ({status}); it said: {words}"),
             None => bail!("portwatch was not ready within {START_DEADLINE:?} x {patience}; it said: {words}"),
         }
@@ -131,9 +131,11 @@ impl Portwatch {
         }
     }
 
-    fn last_words(&self) -> String {
+    /// All of its words on one line: the reason is seldom in the last of them.
+    fn words(&self) -> String {
         let said = self.log.said();
-        said.diagnostics.iter().rev().find(|line| !line.trim().is_empty()).cloned().unwrap_or_default()
+        let lines = said.diagnostics.iter().map(|line| line.trim_start_matches("portwatch:").trim());
+        lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" | ")
     }
 }
 

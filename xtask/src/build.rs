@@ -1,0 +1,58 @@
+//! Builds of the user side: for this machine, and static ones for the virtual machines.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::kernels::Arch;
+use crate::setup::{apt, rust_src};
+use crate::{project, run};
+
+/// The finished programs.
+#[derive(Clone, Debug)]
+pub(crate) struct Binaries {
+    pub(crate) portwatch: PathBuf,
+    pub(crate) lineup: PathBuf,
+}
+
+impl Binaries {
+    fn in_folder(folder: &std::path::Path) -> Self {
+        Self { portwatch: folder.join("portwatch"), lineup: folder.join("lineup") }
+    }
+}
+
+/// For this machine: nothing but a plain release build.
+pub(crate) fn host() -> Result<Binaries> {
+    let mut cargo = cargo();
+    cargo.arg("--target-dir").arg(project::target());
+    run::quiet(&mut cargo, "build portwatch", "release build for this machine; 2-3 minutes the first time")?;
+    Ok(Binaries::in_folder(&project::target().join("release")))
+}
+
+/// Without any library of the system, for a virtual machine that has none.
+pub(crate) fn static_for(arch: Arch) -> Result<Binaries> {
+    let mut cargo = cargo();
+    let folder = project::target().join("static");
+    cargo.arg("--target-dir").arg(&folder);
+    let triple = format!("{}-unknown-linux-gnu", arch.name());
+    cargo.args(["--target", &triple]);
+    if arch == Arch::Aarch64 && !cfg!(target_arch = "aarch64") {
+        apt::install(&[apt::GCC_ARM64, apt::LIBC_ARM64], "to link programs for the arm64 virtual machine")?;
+        let source = rust_src::obtain()?;
+        cargo.args(["-Z", "build-std=std,panic_abort"]).env("RUSTC_BOOTSTRAP", "1");
+        cargo.env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", "aarch64-linux-gnu-gcc");
+        source.apply(&mut cargo);
+    }
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", "-Ctarget-feature=+crt-static").env_remove("RUSTFLAGS");
+    let what = format!("static build for {}", arch.name());
+    run::quiet(&mut cargo, &what, "portwatch and the tests' actors for the virtual machines")?;
+    Ok(Binaries::in_folder(&folder.join(triple).join("release")))
+}
+
+fn cargo() -> Command {
+    let mut command = Command::new(env!("CARGO"));
+    command.current_dir(project::root());
+    command.args(["build", "--release", "--locked", "--package", "portwatch", "--package", "portwatch-tests"]);
+    command
+}

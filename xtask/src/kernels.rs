@@ -1,0 +1,173 @@
+//! The kernels of the test matrix: Debian's cloud kernels, fetched once and kept in the cache.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use crate::setup::apt;
+use crate::setup::archive::Archive;
+use crate::{cache, run};
+
+/// A processor architecture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Arch {
+    #[value(name = "x86_64")]
+    X86_64,
+    #[value(name = "aarch64")]
+    Aarch64,
+}
+
+impl Arch {
+    pub(crate) const ALL: [Self; 2] = [Self::X86_64, Self::Aarch64];
+
+    /// As Rust and the kernel call it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::X86_64 => "x86_64",
+            Self::Aarch64 => "aarch64",
+        }
+    }
+
+    /// As Debian calls it.
+    pub(crate) const fn debian(self) -> &'static str {
+        match self {
+            Self::X86_64 => "amd64",
+            Self::Aarch64 => "arm64",
+        }
+    }
+}
+
+/// A kernel that can be booted.
+#[derive(Clone, Debug)]
+pub(crate) struct Kernel {
+    pub(crate) arch: Arch,
+    /// `uname -r`.
+    pub(crate) release: String,
+    pub(crate) image: PathBuf,
+    /// Modules for socket diagnosis, in the order of loading; none where they are built in.
+    pub(crate) modules: Vec<PathBuf>,
+}
+
+/// Debian releases to look in for a series, the likeliest first.
+fn suites(series: &str) -> &'static [&'static str] {
+    match series {
+        "5.10" => &["bullseye"],
+        "6.1" => &["bookworm"],
+        "6.12" => &["trixie"],
+        _ => &["trixie-backports", "sid"],
+    }
+}
+
+const MODULES: [&str; 3] = ["inet_diag", "tcp_diag", "udp_diag"];
+
+/// The newest kernel of a series such as `6.12` or `7.x`, from the cache or from Debian.
+pub(crate) fn obtain(arch: Arch, series: &str) -> Result<Kernel> {
+    let dir = cache::dir()?.join("kernels").join(arch.name()).join(series);
+    let _lock = cache::lock(&format!("kernel-{}-{series}", arch.name()))?;
+    if !dir.join("complete").is_file() {
+        let fresh = dir.with_extension("new");
+        let _ = fs::remove_dir_all(&fresh);
+        fs::create_dir_all(&fresh)?;
+        fetch(arch, series, &fresh)?;
+        let _ = fs::remove_dir_all(&dir);
+        fs::rename(&fresh, &dir)?;
+    }
+    let release = fs::read_to_string(dir.join("complete"))?;
+    let modules = MODULES.iter().map(|name| dir.join(format!("{name}.ko"))).filter(|path| path.exists()).collect();
+    Ok(Kernel { arch, release, image: dir.join("vmlinuz"), modules })
+}
+
+fn fetch(arch: Arch, series: &str, dir: &Path) -> Result<()> {
+    let archive = Archive::open(suites(series), arch.debian())?;
+    let package = newest(&archive, arch, series)?;
+    let tree = dir.join("tree");
+    archive.unpack(&package.name, &tree, &format!("a {series} kernel for the tests"))?;
+    if let Some(modules) = &package.modules {
+        archive.unpack(modules, &tree, "its modules")?;
+    }
+    let image = find(&tree, &|name| name.starts_with("vmlinuz")).context("the kernel package has no image")?;
+    fs::rename(&image, dir.join("vmlinuz"))?;
+    for name in MODULES {
+        if let Some(path) = find(&tree, &|file| file.split('.').next() == Some(name) && file.contains(".ko")) {
+            unpack_module(&path, &dir.join(format!("{name}.ko")))?;
+        }
+    }
+    fs::remove_dir_all(&tree)?;
+    fs::write(dir.join("complete"), &package.release)?;
+    Ok(())
+}
+
+struct Package {
+    name: String,
+    /// Newer kernels have their modules in a package apart.
+    modules: Option<String>,
+    release: String,
+}
+
+/// The newest package with a cloud kernel of the series: unsigned where there is one, since a signature is of no use.
+fn newest(archive: &Archive, arch: Arch, series: &str) -> Result<Package> {
+    let flavour = format!("-cloud-{}", arch.debian());
+    let wanted = series.trim_end_matches('x');
+    let wanted = if wanted.ends_with('.') { wanted.to_owned() } else { format!("{wanted}.") };
+    let mut found: Vec<Package> = Vec::new();
+    for prefix in ["linux-image-", "linux-image-unsigned-", "linux-binary-", "linux-binary-unsigned-"] {
+        for name in archive.names(prefix)? {
+            let Some(rest) = name.strip_prefix(prefix) else { continue };
+            let release = rest.strip_suffix("-unsigned").unwrap_or(rest);
+            if !release.ends_with(&flavour) || !release.starts_with(&wanted) || rest.contains("dbg") {
+                continue;
+            }
+            let modules = prefix.contains("binary").then(|| format!("linux-modules-{release}"));
+            found.push(Package { release: release.to_owned(), modules, name });
+        }
+    }
+    let is_unsigned = |name: &str| name.contains("unsigned");
+    found.sort_by_key(|package| (numbers(&package.release), is_unsigned(&package.name)));
+    let Some(mut newest) = found.pop() else {
+        bail!("Debian's {} has no cloud kernel {series} for {}", suites(series).join(" and "), arch.debian());
+    };
+    if let Some(modules) = &newest.modules
+        && !archive.names(modules)?.contains(modules)
+    {
+        newest.modules = None;
+    }
+    Ok(newest)
+}
+
+/// `6.12.117+deb13-cloud-amd64` → [6, 12, 117, 13, 64]: compares as versions do.
+fn numbers(release: &str) -> Vec<u64> {
+    release.split(|c: char| !c.is_ascii_digit()).filter_map(|part| part.parse().ok()).collect()
+}
+
+fn find(dir: &Path, wanted: &dyn Fn(&str) -> bool) -> Option<PathBuf> {
+    let mut folders = vec![dir.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).ok()?.filter_map(Result::ok) {
+            let path = entry.path();
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                folders.push(path);
+            } else if entry.file_name().to_str().is_some_and(wanted) {
+                return Some(path);
+            }
+        }
+    }
+    None
+}
+
+fn unpack_module(from: &Path, to: &Path) -> Result<()> {
+    match from.extension().and_then(|extension| extension.to_str()) {
+        Some("xz") => {
+            apt::install(&[apt::XZ], "to unpack kernel modules")?;
+            let output = Command::new("xz").arg("-dc").arg(from).output()?;
+            ensure!(output.status.success(), "xz cannot unpack {}", from.display());
+            fs::write(to, output.stdout)?;
+        }
+        Some("zst") => {
+            run::output(Command::new("zstd").args(["-q", "-d"]).arg(from).arg("-o").arg(to))?;
+        }
+        _ => fs::rename(from, to)?,
+    }
+    Ok(())
+}

@@ -1,0 +1,63 @@
+//! `cargo xtask`: everything a person or CI does with this repository, one file a subcommand.
+
+mod bench;
+mod bpf;
+mod build;
+mod cache;
+mod demo;
+mod initramfs;
+mod kernels;
+mod picture;
+mod project;
+mod run;
+mod setup;
+mod test;
+mod tidy;
+mod vm;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// Everything a person or CI does with this repository
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    Demo(demo::Args),
+    Test(test::Args),
+    Vm(vm::Args),
+    Bpf(bpf::Args),
+    Bench(bench::Args),
+    Tidy(tidy::Args),
+    Picture(picture::Args),
+}
+
+fn main() -> ExitCode {
+    let outcome = match &Arguments::parse().task {
+        Task::Demo(args) => demo::run(args),
+        Task::Test(args) => test::run(args),
+        Task::Vm(args) => vm::run(args),
+        Task::Bpf(args) => done(bpf::run(args)),
+        Task::Bench(args) => done(bench::run(args)),
+        Task::Tidy(args) => done(tidy::run(args)),
+        Task::Picture(args) => done(picture::run(args)),
+    };
+    match outcome {
+        Ok(code) => ExitCode::from(u8::try_from(code).unwrap_or(1)),
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn done(outcome: Result<()>) -> Result<i32> {
+    outcome.map(|()| 0)
+}

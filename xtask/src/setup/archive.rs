@@ -1,0 +1,121 @@
+//! Packages of other Debian releases and architectures, fetched by apt with a private state: nothing of the system's own
+//! configuration changes, and signatures are checked as usual.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::{cache, run};
+
+/// Lists older than this are fetched anew.
+const FRESH: Duration = Duration::from_secs(3 * 24 * 3600);
+const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
+/// apt with a state of its own, for some suites and one architecture.
+#[derive(Debug)]
+pub(crate) struct Archive {
+    dir: PathBuf,
+    architecture: &'static str,
+}
+
+impl Archive {
+    /// Makes the state and fetches the lists unless they are fresh.
+    pub(crate) fn open(suites: &[&str], architecture: &'static str) -> Result<Self> {
+        if run::find("apt-get").is_none() {
+            bail!("packages of other Debian releases are needed, and there is no apt here");
+        }
+        let dir = cache::dir()?.join("apt").join(format!("{architecture}-{}", suites.join("-")));
+        let archive = Self { dir, architecture };
+        archive.refresh(suites)?;
+        Ok(archive)
+    }
+
+    fn refresh(&self, suites: &[&str]) -> Result<()> {
+        let stamp = self.dir.join("updated");
+        let age = fs::metadata(&stamp).and_then(|meta| meta.modified()).ok();
+        if age.and_then(|time| SystemTime::now().duration_since(time).ok()).is_some_and(|age| age < FRESH) {
+            return Ok(());
+        }
+        for dir in ["lists/partial", "cache/archives/partial", "empty"] {
+            fs::create_dir_all(self.dir.join(dir))?;
+        }
+        // apt must not look at the packages of this machine: they are of another release.
+        fs::write(self.dir.join("status"), "")?;
+        let base = own_archive()?;
+        let line = |suite: &&str| {
+            format!("deb [arch={} signed-by={KEYRING}] {base} {suite} main\n", self.architecture)
+        };
+        fs::write(self.dir.join("sources.list"), suites.iter().map(line).collect::<String>())?;
+        let what = format!("lists of {} ({})", suites.join(", "), self.architecture);
+        run::quiet(self.apt("apt-get").args(["update", "-q"]), &what, "to find packages of other Debian releases")?;
+        fs::write(&stamp, "")?;
+        Ok(())
+    }
+
+    fn apt(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        let option = |key: &str, value: &OsStr| {
+            let mut text = std::ffi::OsString::from(format!("-o{key}="));
+            text.push(value);
+            text
+        };
+        command
+            .arg(option("Dir::Etc::sourcelist", self.dir.join("sources.list").as_os_str()))
+            .arg(option("Dir::Etc::sourceparts", OsStr::new("-")))
+            .arg(option("Dir::Etc::preferencesparts", self.dir.join("empty").as_os_str()))
+            .arg(option("Dir::State::lists", self.dir.join("lists").as_os_str()))
+            .arg(option("Dir::State::status", self.dir.join("status").as_os_str()))
+            .arg(option("Dir::Cache", self.dir.join("cache").as_os_str()))
+            .arg(option("APT::Architecture", OsStr::new(self.architecture)))
+            .arg("-oAPT::Architectures::=")
+            .arg("-oAPT::Sandbox::User=root")
+            .arg("-oAcquire::Languages=none")
+            .arg("-oAcquire::IndexTargets::deb::DEP-11::DefaultEnabled=false")
+            .arg("-oAcquire::IndexTargets::deb::Contents-deb::DefaultEnabled=false");
+        command
+    }
+
+    /// Names of all packages that begin so.
+    pub(crate) fn names(&self, prefix: &str) -> Result<Vec<String>> {
+        let names = run::output(self.apt("apt-cache").args(["pkgnames", prefix]))?;
+        Ok(names.lines().map(str::to_owned).collect())
+    }
+
+    /// The versions of a package, the newest first.
+    pub(crate) fn versions(&self, name: &str) -> Result<Vec<String>> {
+        let rows = run::output(self.apt("apt-cache").args(["madison", name]))?;
+        Ok(rows.lines().filter_map(|row| row.split('|').nth(1)).map(|v| v.trim().to_owned()).collect())
+    }
+
+    /// Fetches a package (`name` or `name=version`) and unpacks it into `into`.
+    pub(crate) fn unpack(&self, package: &str, into: &Path, why: &str) -> Result<()> {
+        let downloads = self.dir.join("download");
+        let _ = fs::remove_dir_all(&downloads);
+        fs::create_dir_all(&downloads)?;
+        let mut fetch = self.apt("apt-get");
+        fetch.current_dir(&downloads).args(["download", "-q", package]);
+        run::quiet(&mut fetch, &format!("fetch {package}"), why)?;
+        let deb = fs::read_dir(&downloads)?.filter_map(Result::ok).map(|entry| entry.path()).next();
+        let deb = deb.with_context(|| format!("apt fetched no file for {package}"))?;
+        fs::create_dir_all(into)?;
+        run::output(Command::new("dpkg").arg("-x").arg(&deb).arg(into))?;
+        fs::remove_dir_all(&downloads)?;
+        Ok(())
+    }
+}
+
+/// Where this machine gets Debian from, by its own apt's word.
+fn own_archive() -> Result<String> {
+    let mut targets = Command::new("apt-get");
+    targets.args(["indextargets", "--format", "$(REPO_URI) $(LABEL)", "Created-By: Packages"]);
+    let rows = run::output(&mut targets)?;
+    let debian = |row: &&str| row.ends_with(" Debian");
+    let row = rows.lines().find(debian).context(
+        "apt on this machine knows no Debian archive; add one to its sources, then: apt-get update",
+    )?;
+    Ok(row.split(' ').next().unwrap_or_default().to_owned())
+}

@@ -1,0 +1,6 @@
+//! What a fresh machine lacks, each thing installed where it is first needed and cached.
+
+pub(crate) mod apt;
+pub(crate) mod archive;
+pub(crate) mod bpf_linker;
+pub(crate) mod rust_src;

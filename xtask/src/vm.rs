@@ -1,0 +1,220 @@
+//! `cargo xtask vm`: boots a Debian kernel under QEMU without KVM and runs one command in it.
+//!
+//! The initramfs holds the static `lineup` as /init, portwatch, and a shell. The command's words stand in the file
+//! `/command`, NUL-separated; /init ends with a line that carries the exit code.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::build::{self, Binaries};
+use crate::initramfs::Initramfs;
+use crate::kernels::{self, Arch, Kernel};
+use crate::project;
+use crate::setup::apt;
+
+/// Boot a kernel and run a command in it
+#[derive(clap::Args, Debug)]
+pub(crate) struct Args {
+    /// Series of the kernel: 5.10, 6.1, 6.12, 7.x
+    #[arg(long, default_value = "6.12")]
+    kernel: String,
+    /// Architecture of the machine
+    #[arg(long, value_enum, default_value = "x86_64")]
+    arch: Arch,
+    /// Memory, in MiB
+    #[arg(long, default_value_t = 1024)]
+    memory: u32,
+    /// Processors
+    #[arg(long, default_value_t = 2)]
+    cpus: u32,
+    /// Count instructions as nanoseconds; one processor
+    #[arg(long)]
+    icount: bool,
+    /// More words for the kernel's command line
+    #[arg(long, default_value = "")]
+    append: String,
+    /// A file to put into the machine
+    #[arg(long, value_name = "HOST:GUEST")]
+    file: Vec<String>,
+    /// Seconds until the machine is given up
+    #[arg(long, default_value_t = 600)]
+    timeout: u64,
+    /// What to run; /bin/portwatch, /bin/sh and /init (the test runner) are there
+    #[arg(last = true, required = true)]
+    command: Vec<String>,
+}
+
+/// What to boot.
+#[derive(Debug)]
+pub(crate) struct Machine<'a> {
+    pub(crate) kernel: &'a Kernel,
+    pub(crate) memory_mib: u32,
+    pub(crate) cpus: u32,
+    pub(crate) icount: bool,
+    pub(crate) timeout: Duration,
+    pub(crate) append: String,
+    /// Files of this machine to put in, with their places.
+    pub(crate) files: Vec<(PathBuf, String)>,
+}
+
+impl<'a> Machine<'a> {
+    /// Two processors, 1 GiB.
+    pub(crate) fn usual(kernel: &'a Kernel) -> Self {
+        let timeout = Duration::from_secs(600);
+        Self { kernel, memory_mib: 1024, cpus: 2, icount: false, timeout, append: String::new(), files: Vec::new() }
+    }
+}
+
+/// The line with which /init ends.
+const MARKER: &str = "PORTWATCH-VM-EXIT ";
+/// Texts after which nothing more is to be expected.
+const FATAL: [&str; 3] = ["end Kernel panic", "Kernel panic - not syncing", "BUG: soft lockup"];
+/// Terminal escapes of the machine's firmware.
+const ESCAPE: char = '\u{1b}';
+
+pub(crate) fn run(args: &Args) -> Result<i32> {
+    let kernel = kernels::obtain(args.arch, &args.kernel)?;
+    let binaries = build::static_for(args.arch)?;
+    let machine = Machine {
+        memory_mib: args.memory,
+        cpus: args.cpus,
+        icount: args.icount,
+        timeout: Duration::from_secs(args.timeout),
+        append: args.append.clone(),
+        files: args.file.iter().map(|text| parse_file(text)).collect::<Result<_>>()?,
+        ..Machine::usual(&kernel)
+    };
+    run_guest(&machine, &binaries, &args.command, &mut |line| println!("{line}"))
+}
+
+fn parse_file(text: &str) -> Result<(PathBuf, String)> {
+    let (host, guest) = text.split_once(':').with_context(|| format!("--file {text}: give HOST:GUEST"))?;
+    Ok((host.into(), guest.to_owned()))
+}
+
+/// Boots the machine and runs `command` in it; every line of its console goes to `on_line`. Returns the exit code.
+pub(crate) fn run_guest(
+    machine: &Machine<'_>,
+    binaries: &Binaries,
+    command: &[String],
+    on_line: &mut dyn FnMut(&str),
+) -> Result<i32> {
+    let package = if machine.kernel.arch == Arch::X86_64 { apt::QEMU_X86 } else { apt::QEMU_ARM };
+    apt::install(&[package, apt::BUSYBOX], "to boot virtual machines")?;
+    let initrd = write_initramfs(machine, binaries, command)?;
+    let start = Instant::now();
+    let mut child = qemu(machine, &initrd).spawn().context("cannot start QEMU")?;
+    let lines = console(&mut child)?;
+    let outcome = follow(&lines, machine.timeout, start, on_line);
+    // Killed only where it did not power off by itself.
+    if outcome.is_err() {
+        child.kill()?;
+    }
+    child.wait()?;
+    fs::remove_file(initrd)?;
+    outcome.with_context(|| format!("the virtual machine with Linux {}", machine.kernel.release))
+}
+
+fn follow(
+    lines: &Receiver<String>,
+    timeout: Duration,
+    start: Instant,
+    on_line: &mut dyn FnMut(&str),
+) -> Result<i32> {
+    let mut code = None;
+    loop {
+        let line = match lines.recv_timeout(timeout.saturating_sub(start.elapsed())) {
+            Ok(line) => line,
+            Err(RecvTimeoutError::Timeout) => bail!("gave no answer for {} s", timeout.as_secs()),
+            Err(RecvTimeoutError::Disconnected) => break,
+        };
+        if let Some(told) = line.strip_prefix(MARKER) {
+            code = told.trim().parse().ok();
+        } else if FATAL.iter().any(|text| line.contains(text)) {
+            bail!("died: {line}");
+        } else if code.is_none() {
+            on_line(&line);
+        }
+    }
+    code.context("ended without an answer")
+}
+
+/// The console's lines, cleaned of what firmware does to a terminal.
+fn console(child: &mut Child) -> Result<Receiver<String>> {
+    let output = child.stdout.take().context("QEMU has no output")?;
+    let (sender, lines) = channel();
+    std::thread::spawn(move || {
+        let mut reader = BufReader::new(output);
+        let mut bytes = Vec::new();
+        while let Ok(1..) = reader.by_ref().read_until(b'\n', &mut bytes) {
+            let line = String::from_utf8_lossy(&bytes).replace('\r', "");
+            let line = line.trim_end_matches('\n');
+            let is_firmware = line.contains("SeaBIOS") || line.starts_with("Booting from") || line.contains("c[?7l");
+            if !is_firmware && !line.contains(ESCAPE) && sender.send(line.to_owned()).is_err() {
+                return;
+            }
+            bytes.clear();
+        }
+    });
+    Ok(lines)
+}
+
+fn qemu(machine: &Machine<'_>, initrd: &Path) -> Command {
+    let arch = machine.kernel.arch;
+    let mut command = Command::new(format!("qemu-system-{}", arch.name()));
+    let (board, console) = match arch {
+        Arch::X86_64 => ("q35", "ttyS0"),
+        Arch::Aarch64 => ("virt", "ttyAMA0"),
+    };
+    command.args(["-machine", board]);
+    if machine.icount {
+        // One instruction is one nanosecond. Without cmpxchg16b, which QEMU 7.2 now and then gets wrong under icount.
+        command.args(["-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off", "-smp", "1"]);
+        command.args(["-cpu", if arch == Arch::X86_64 { "qemu64,-cx16" } else { "cortex-a72" }]);
+    } else {
+        // Never KVM: a nested one hangs on some hosts, and the emulation is quick enough.
+        command.args(["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", &machine.cpus.to_string()]);
+    }
+    command.args(["-m", &machine.memory_mib.to_string(), "-nodefaults", "-nographic", "-serial", "stdio", "-no-reboot"]);
+    command.arg("-kernel").arg(&machine.kernel.image).arg("-initrd").arg(initrd);
+    command.args(["-append", &format!("console={console} quiet panic=-1 {}", machine.append)]);
+    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    command
+}
+
+fn write_initramfs(machine: &Machine<'_>, binaries: &Binaries, command: &[String]) -> Result<PathBuf> {
+    let mut archive = Initramfs::default();
+    for folder in ["bin", "proc", "sys", "dev", "run", "tmp", "etc", "lib", "lib/modules"] {
+        archive.folder(folder);
+    }
+    archive.copy("init", &binaries.lineup)?;
+    archive.copy("bin/portwatch", &binaries.portwatch)?;
+    if machine.kernel.arch.name() == std::env::consts::ARCH {
+        archive.copy("bin/busybox", Path::new(apt::BUSYBOX.provides))?;
+        for applet in ["sh", "cat", "ls", "ps", "sleep", "uname", "ip", "kill", "dmesg", "mount", "sysctl", "nc"] {
+            archive.link(&format!("bin/{applet}"), "busybox");
+        }
+    }
+    let mut order = String::new();
+    for module in &machine.kernel.modules {
+        let name = module.file_name().unwrap_or_default().to_string_lossy();
+        archive.copy(&format!("lib/modules/{name}"), module)?;
+        order.push_str(&format!("/lib/modules/{name}\n"));
+    }
+    archive.file("lib/modules/order", order.as_bytes());
+    for (host, guest) in &machine.files {
+        archive.copy(guest, host)?;
+    }
+    archive.file("command", command.iter().flat_map(|word| [word.as_bytes(), b"\0"].concat()).collect::<Vec<_>>().as_slice());
+    let folder = project::target().join("vm");
+    fs::create_dir_all(&folder)?;
+    let path = folder.join(format!("{}-{}.cpio", machine.kernel.release, std::process::id()));
+    fs::File::create(&path)?.write_all(&archive.finish())?;
+    Ok(path)
+}
