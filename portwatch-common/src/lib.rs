@@ -4,6 +4,7 @@
 //! so that any bytes are a valid value of every type and decoding can never be undefined behaviour.
 #![no_std]
 
+pub mod code;
 pub mod counter;
 pub mod map;
 pub mod offsets;

@@ -3,87 +3,7 @@
 //! Addresses are 16 bytes in network order; an `AF_INET` address fills the first four. Times are nanoseconds on the
 //! boot clock (`CLOCK_BOOTTIME`). Ports are in host order.
 
-/// First word of every ring record. Gaps leave room; numbers never change their meaning.
-pub mod tag {
-    /// [`super::Process`].
-    pub const PROCESS: u32 = 0x10;
-    /// [`super::Holder`].
-    pub const HOLDER: u32 = 0x20;
-    /// [`super::Refusal`]: follows its holders and closes the group.
-    pub const REFUSAL: u32 = 0x30;
-}
-
-/// How a socket came to its port: values of [`Assignment::how`].
-pub mod how {
-    /// Not known.
-    pub const UNKNOWN: u8 = 0;
-    /// connect() of an unbound TCP socket: the kernel chose.
-    pub const CONNECT: u8 = 1;
-    /// bind() to port 0: the kernel chose.
-    pub const BIND0: u8 = 2;
-    /// bind() to a number.
-    pub const BIND: u8 = 3;
-    /// UDP sent or connected without bind: the kernel chose.
-    pub const AUTOBIND: u8 = 4;
-    /// listen() without bind: the kernel chose.
-    pub const LISTEN: u8 = 5;
-    /// Accepted by a listener, whose port it shares.
-    pub const ACCEPT: u8 = 6;
-    /// Had it before portwatch looked.
-    pub const PREEXISTING: u8 = 7;
-}
-
-/// The refused call: values of [`Refusal::operation`] and [`Attempt::operation`].
-pub mod operation {
-    /// bind().
-    pub const BIND: u8 = 1;
-    /// listen().
-    pub const LISTEN: u8 = 2;
-    /// connect().
-    pub const CONNECT: u8 = 3;
-    /// UDP autobind.
-    pub const AUTOBIND: u8 = 4;
-}
-
-/// How a holder was met: values of [`Holder::found_by`].
-pub mod found_by {
-    /// The kernel's own comparison said "conflict" for this socket, in this very call.
-    pub const VERDICT: u8 = 1;
-    /// Met on the wanted port in the kernel's port table, right after the refusal.
-    pub const WALK: u8 = 2;
-    /// In the `LAST` table: had the port last, by the record kept when it let go.
-    pub const LAST: u8 = 3;
-}
-
-/// Bits of [`Socket::flags`].
-pub mod flag {
-    /// SO_REUSEADDR (or forced).
-    pub const REUSE: u32 = 1;
-    /// SO_REUSEPORT.
-    pub const REUSEPORT: u32 = 1 << 1;
-    /// IPV6_V6ONLY, also where the kernel forces it for the time of a bind to a specific IPv6 address.
-    pub const V6ONLY: u32 = 1 << 2;
-    /// A socket of the kernel itself.
-    pub const KERNEL: u32 = 1 << 3;
-    /// No user-facing half: orphan or not yet accepted.
-    pub const ORPHAN: u32 = 1 << 4;
-    /// Bound by number (SOCK_BINDPORT_LOCK): not chosen by the kernel.
-    pub const PORT_LOCKED: u32 = 1 << 5;
-    /// Member of a SO_REUSEPORT group.
-    pub const REUSEPORT_GROUP: u32 = 1 << 6;
-}
-
-/// Bits of [`Refusal::flags`].
-pub mod refusal_flag {
-    /// The wanted port is in ip_local_reserved_ports.
-    pub const RESERVED: u8 = 1;
-    /// The walk over the port's sockets stopped at its bound.
-    pub const WALK_CUT: u8 = 1 << 1;
-    /// The kernel has no table that the walk could find.
-    pub const NO_WALK: u8 = 1 << 2;
-    /// The kernel's verdict was not followed: its hooks are missing or their table was full.
-    pub const NO_VERDICT: u8 = 1 << 3;
-}
+pub use crate::code::{flag, found_by, how, operation, refusal_flag, tag};
 
 /// A task, as it was in the moment of the event. Identity is (`tgid`, `start_ns`).
 #[repr(C)]
@@ -308,53 +228,11 @@ pub struct Attempt {
     pub by_rule: Holder,
 }
 
-const NO_TASK: Task = Task { start_ns: 0, cgroup: 0, tgid: 0, tid: 0, uid: 0, pad: 0, comm: [0; 16] };
-const NO_ASSIGNMENT: Assignment =
-    Assignment { task: NO_TASK, assigned_ns: 0, inode: 0, netns: 0, port: 0, protocol: 0, how: 0 };
-const NO_SOCKET: Socket = Socket {
-    address: 0,
-    cookie: 0,
-    inode: 0,
-    cgroup: 0,
-    local: [0; 16],
-    remote: [0; 16],
-    netns: 0,
-    uid: 0,
-    device: 0,
-    flags: 0,
-    local_port: 0,
-    remote_port: 0,
-    protocol: 0,
-    family: 0,
-    kind: 0,
-    state: 0,
-    pad: [0; 5],
-};
-const NO_HOLDER: Holder = Holder {
-    tag: 0,
-    found_by: 0,
-    has_assignment: 0,
-    pad: 0,
-    refusal: 0,
-    socket: NO_SOCKET,
-    assignment: NO_ASSIGNMENT,
-    released_ns: 0,
-};
-
 impl Attempt {
-    /// A call that has only begun, as a constant: the kernel side inserts it from read-only memory.
-    pub const NEW: Self = Self {
-        address: [0; 16],
-        fd: 0,
-        port: 0,
-        operation: 0,
-        has_by_address: 0,
-        has_by_rule: 0,
-        has_address: 0,
-        pad: [0; 6],
-        by_address: NO_HOLDER,
-        by_rule: NO_HOLDER,
-    };
+    /// A call that has only begun, as a constant: the kernel side inserts it from read-only memory, since it is too
+    /// large for the stack.
+    // SAFETY: integers and arrays of integers only, for which zeros are a value.
+    pub const NEW: Self = unsafe { core::mem::zeroed() };
 }
 
 /// Settings of the kernel side, fixed at load.

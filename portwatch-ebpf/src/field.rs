@@ -46,16 +46,16 @@ impl Access for Probed {
 #[inline(always)]
 pub(crate) unsafe fn probe<T>(into: *mut T, base: *const u8, offset: u32) {
     // SAFETY: the helper checks the source; the caller vouches for the target.
-    unsafe { bpf_probe_read_kernel(into.cast(), size_of::<T>() as u32, base.wrapping_add(offset as usize).cast()) };
+    unsafe {
+        bpf_probe_read_kernel(into.cast(), size_of::<T>() as u32, base.wrapping_add(offset as usize).cast())
+    };
 }
 
 /// Copies a field of `base` to a place of the same type.
 macro_rules! fill {
     ($place:expr, $base:expr, $name:ident) => {
         // SAFETY: the place is a field that we may write.
-        unsafe {
-            $crate::field::probe(&raw mut $place, $base, $crate::maps::constant!(OFFSETS.$name))
-        }
+        unsafe { $crate::field::probe(&raw mut $place, $base, $crate::maps::constant!(OFFSETS.$name)) }
     };
 }
 pub(crate) use fill;

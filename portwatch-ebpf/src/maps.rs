@@ -4,9 +4,7 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::{HashMap, LruHashMap, PerCpuArray, RingBuf};
 use portwatch_common::{
     Assignment, Attempt, LastOwner, Offsets, PortKey, ProcessKey, Tuning, counter,
-    map::{
-        ATTEMPTS_ENTRIES, DATAGRAMS_ENTRIES, EVENTS_BYTES, LAST_ENTRIES, PORTS_ENTRIES, PROCESS_ENTRIES,
-    },
+    map::{ATTEMPTS_ENTRIES, DATAGRAMS_ENTRIES, EVENTS_BYTES, LAST_ENTRIES, PORTS_ENTRIES, PROCESS_ENTRIES},
 };
 
 #[map]

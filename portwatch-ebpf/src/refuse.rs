@@ -8,9 +8,9 @@ use portwatch_common::{
 };
 
 use crate::field::{Access, Probed, field, present};
-use crate::maps::{ATTEMPTS, EVENTS, constant, count};
+use crate::maps::{EVENTS, constant, count};
 use crate::walk::{self, Outcome};
-use crate::{assign, emit, sock, task};
+use crate::{assign, attempt, emit, sock, task};
 
 const EADDRINUSE: u32 = 98;
 
@@ -27,7 +27,7 @@ pub(crate) extern "C" fn report_refusal(sk: u64, port: u32, operation: u32) -> u
     let met = walk(sk, port, id);
     let mut flags = walk_flags(met);
     let (mut sent, mut lost) = (met.sent(), met.lost());
-    match attempt() {
+    match attempt::current() {
         Some(attempt) => send_verdict(attempt, id, &mut sent, &mut lost),
         None => flags |= refusal_flag::NO_VERDICT,
     }
@@ -62,14 +62,6 @@ pub(crate) extern "C" fn report_exhaustion(sk: u64, errno: u32, operation: u32) 
     refusal.operation = operation as u8;
     entry.submit(emit::WAKEUP);
     0
-}
-
-/// The call that this thread is inside, where hooks follow it.
-#[inline(always)]
-fn attempt<'a>() -> Option<&'a mut Attempt> {
-    let attempt = ATTEMPTS.get_ptr_mut(bpf_get_current_pid_tgid())?;
-    // SAFETY: the entry belongs to this thread, which is inside the followed call.
-    Some(unsafe { &mut *attempt })
 }
 
 #[inline(always)]
@@ -108,7 +100,7 @@ fn begin(id: u64, when: u64) -> Option<RingBufEntry<Refusal>> {
 fn describe(sk: *const u8, port: u16, refusal: &mut Refusal) {
     sock::describe(sk, &mut refusal.socket);
     refusal.socket.local_port = port;
-    if let Some(attempt) = attempt()
+    if let Some(attempt) = attempt::current()
         && attempt.has_address != 0
     {
         refusal.socket.local = attempt.address;

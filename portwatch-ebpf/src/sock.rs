@@ -149,17 +149,17 @@ fn fill_ipv4(address: &mut [u8; 16], sk: *const u8, offset: u32) {
 /// Branch-free: every branch here would double the verifier's work.
 #[inline(always)]
 fn common_flags(sk: *const u8) -> u32 {
-    some(bits::<Probed>(sk, constant!(OFFSETS.skc_reuse), 0xf)) * flag::REUSE
-        | some(bits::<Probed>(sk, constant!(OFFSETS.skc_reuseport), 1)) * flag::REUSEPORT
-        | some(bits::<Probed>(sk, constant!(OFFSETS.skc_ipv6only), 1)) * flag::V6ONLY
+    (some(bits::<Probed>(sk, constant!(OFFSETS.skc_reuse), 0xf)) * flag::REUSE)
+        | (some(bits::<Probed>(sk, constant!(OFFSETS.skc_reuseport), 1)) * flag::REUSEPORT)
+        | (some(bits::<Probed>(sk, constant!(OFFSETS.skc_ipv6only), 1)) * flag::V6ONLY)
 }
 
 #[inline(always)]
 fn full_flags(sk: *const u8) -> u32 {
     let socket: u64 = field!(Probed, sk, sk_socket);
-    let mut flags = some(bits::<Probed>(sk, constant!(OFFSETS.sk_kern_sock), 1)) * flag::KERNEL
-        | some(bits::<Probed>(sk, constant!(OFFSETS.sk_userlocks), PORT_LOCK)) * flag::PORT_LOCKED
-        | (1 - some_word(socket)) * flag::ORPHAN;
+    let mut flags = (some(bits::<Probed>(sk, constant!(OFFSETS.sk_kern_sock), 1)) * flag::KERNEL)
+        | (some(bits::<Probed>(sk, constant!(OFFSETS.sk_userlocks), PORT_LOCK)) * flag::PORT_LOCKED)
+        | ((1 - some_word(socket)) * flag::ORPHAN);
     if present!(sk_reuseport_cb) {
         flags |= some_word(field!(Probed, sk, sk_reuseport_cb)) * flag::REUSEPORT_GROUP;
     }

@@ -94,7 +94,8 @@ pub(crate) extern "C" fn walk_bucket(net: u64, port: u32) -> u64 {
     let info: u64 = field!(Probed, net as *const u8, net_tcp_hashinfo);
     let size: u32 = field!(Probed, info as *const u8, hashinfo_bhash_size);
     let table: u64 = field!(Probed, info as *const u8, hashinfo_bhash);
-    let offset = slot(net, port, size.wrapping_sub(1)).wrapping_mul(u64::from(constant!(OFFSETS.bhash_bucket_size)));
+    let offset =
+        slot(net, port, size.wrapping_sub(1)).wrapping_mul(u64::from(constant!(OFFSETS.bhash_bucket_size)));
     let mut node: u64 = field!(Probed, (table.wrapping_add(offset)) as *const u8, bhash_bucket_chain);
     for _ in 0..PORTS_IN_BUCKET {
         if node == 0 {

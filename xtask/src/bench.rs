@@ -54,7 +54,8 @@ fn measure(series: &str) -> Result<(String, Vec<Row>)> {
     let kernel = kernels::obtain(Arch::X86_64, series)?;
     let binaries = build::static_for(Arch::X86_64)?;
     let machine = Machine { icount: true, timeout: Duration::from_secs(1_800), ..Machine::usual(&kernel) };
-    let mut command: Vec<String> = ["/init", "bench", "--portwatch", "/bin/portwatch"].map(str::to_owned).into();
+    let mut command: Vec<String> =
+        ["/init", "bench", "--portwatch", "/bin/portwatch"].map(str::to_owned).into();
     command.extend(BACKENDS.iter().flat_map(|backend| ["--backend".to_owned(), (*backend).to_owned()]));
     eprintln!("  count instructions on Linux {}: emulated, one to two minutes", kernel.release);
     let mut rows = Vec::new();
@@ -62,7 +63,11 @@ fn measure(series: &str) -> Result<(String, Vec<Row>)> {
         Some(row) => rows.push(row),
         None => eprintln!("    {line}"),
     })?;
-    ensure!(code == 0 && !rows.is_empty(), "the measurement on Linux {} failed (exit code {code})", kernel.release);
+    ensure!(
+        code == 0 && !rows.is_empty(),
+        "the measurement on Linux {} failed (exit code {code})",
+        kernel.release
+    );
     Ok((kernel.release, rows))
 }
 
@@ -82,14 +87,19 @@ fn parse(line: &str) -> Option<Row> {
 
 fn table(release: &str, rows: &[Row]) -> Result<String> {
     let mut out = format!("Linux {release}, guest instructions an operation:\n\n");
-    out.push_str("| operation | backend | instructions | added | ratio | spread |\n|---|---|---:|---:|---:|---:|\n");
+    out.push_str(
+        "| operation | backend | instructions | added | ratio | spread |\n|---|---|---:|---:|---:|---:|\n",
+    );
     for row in rows {
         let base = rows.iter().find(|other| other.backend == "none" && other.operation == row.operation);
         let base = base.context("the measurement without portwatch is missing")?.instructions;
         let Row { backend, operation, instructions, spread } = row;
         let added = i128::from(*instructions) - i128::from(base);
         let ratio = *instructions as f64 / base as f64;
-        writeln!(out, "| {operation} | {backend} | {instructions} | {added:+} | {ratio:.3} | {spread:.2} % |")?;
+        writeln!(
+            out,
+            "| {operation} | {backend} | {instructions} | {added:+} | {ratio:.3} | {spread:.2} % |"
+        )?;
     }
     Ok(out)
 }

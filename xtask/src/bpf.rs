@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, iter};
 
@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::kernels::Arch;
 use crate::setup::{apt, bpf_linker, rust_src};
-use crate::{project, run};
+use crate::{project, run, rustc_wrapper};
 
 const TARGET: &str = "bpfel-unknown-none";
 
@@ -68,7 +68,12 @@ fn write() -> Result<()> {
         if !is_same {
             fs::write(&path, &object)?;
         }
-        println!("{}: {} bytes{}", name(arch), object.len(), if is_same { ", unchanged" } else { ", written" });
+        println!(
+            "{}: {} bytes{}",
+            name(arch),
+            object.len(),
+            if is_same { ", unchanged" } else { ", written" }
+        );
     }
     Ok(())
 }
@@ -101,7 +106,7 @@ fn target_dir(arch: Arch) -> PathBuf {
 /// cargo for the kernel side, with every setting that the bytes depend on.
 fn cargo(subcommand: &str, arch: Arch) -> Result<Command> {
     let source = rust_src::obtain()?;
-    let mut command = Command::new(env!("CARGO"));
+    let mut command = Command::new(project::cargo());
     command
         .current_dir(project::root())
         .args([subcommand, "--package", "portwatch-ebpf", "--release", "--locked"])
@@ -112,6 +117,7 @@ fn cargo(subcommand: &str, arch: Arch) -> Result<Command> {
         .env("CARGO_ENCODED_RUSTFLAGS", flags(arch, &source)?)
         .env_remove("RUSTFLAGS");
     source.apply(&mut command);
+    rustc_wrapper::install(&mut command)?;
     let linker = bpf_linker::folder()?;
     let path = env::var_os("PATH").unwrap_or_default();
     command.env("PATH", env::join_paths(iter::once(linker).chain(env::split_paths(&path)))?);
@@ -130,23 +136,22 @@ fn flags(arch: Arch, source: &rust_src::Source) -> Result<OsString> {
         flag.push(format!("={to}"));
         flag
     };
-    let flags = [
+    let mut flags: Vec<OsString> = vec![
         format!("--cfg=bpf_target_arch=\"{}\"", arch.name()).into(),
         "-Cdebuginfo=2".into(),
         "-Clink-arg=--btf".into(),
         // The last match wins.
         renamed(cargo_home.clone(), "cargo"),
-        renamed(registry(&cargo_home), "registry"),
         renamed(project::root(), "portwatch"),
         renamed(rust_src::sysroot()?, "rust"),
         renamed(source.root.clone(), "rust/lib/rustlib/src/rust"),
     ];
+    flags.extend(registries(&cargo_home).into_iter().map(|folder| renamed(folder, "registry")));
     Ok(flags.join(&OsString::from("\u{1f}")))
 }
 
-/// The folder of downloaded crates: its name has a hash of the registry's address in it, which differs by setup.
-fn registry(cargo_home: &std::path::Path) -> PathBuf {
-    let sources = cargo_home.join("registry/src");
-    let first = fs::read_dir(&sources).ok().and_then(|mut entries| entries.find_map(Result::ok));
-    first.map_or(sources, |entry| entry.path())
+/// The folders of downloaded crates: their names have a hash of the registry's address in them, which differs by setup.
+fn registries(cargo_home: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(cargo_home.join("registry/src"));
+    entries.into_iter().flatten().filter_map(Result::ok).map(|entry| entry.path()).collect()
 }

@@ -51,8 +51,16 @@ pub(crate) fn static_for(arch: Arch) -> Result<Binaries> {
 }
 
 fn cargo() -> Command {
-    let mut command = Command::new(env!("CARGO"));
+    let mut command = Command::new(project::cargo());
     command.current_dir(project::root());
-    command.args(["build", "--release", "--locked", "--package", "portwatch", "--package", "portwatch-tests"]);
+    command.args([
+        "build",
+        "--release",
+        "--locked",
+        "--package",
+        "portwatch",
+        "--package",
+        "portwatch-tests",
+    ]);
     command
 }

@@ -31,7 +31,9 @@ fn here(arguments: &[String]) -> Result<i32> {
     let binaries = build::host()?;
     let code = run::visible(run::as_root(&binaries.portwatch)?.arg("demo").args(arguments))?;
     if code == UNSUPPORTED {
-        eprintln!("This host admits no kernel hooks. In a virtual machine it works all the same: cargo xtask demo --vm 6.12");
+        eprintln!(
+            "This host admits no kernel hooks. In a virtual machine it works all the same: cargo xtask demo --vm 6.12"
+        );
     }
     Ok(code)
 }

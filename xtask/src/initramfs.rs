@@ -52,9 +52,7 @@ impl Initramfs {
         self.entries += 1;
         let links = 1;
         let size = content.len() as u32;
-        let fields = [
-            self.entries, mode, 0, 0, links, 0, size, 0, 0, 0, 0, name.len() as u32 + 1, 0,
-        ];
+        let fields = [self.entries, mode, 0, 0, links, 0, size, 0, 0, 0, 0, name.len() as u32 + 1, 0];
         self.bytes.extend_from_slice(b"070701");
         for field in fields {
             self.bytes.extend_from_slice(format!("{field:08x}").as_bytes());

@@ -75,7 +75,8 @@ pub(crate) fn obtain(arch: Arch, series: &str) -> Result<Kernel> {
         fs::rename(&fresh, &dir)?;
     }
     let release = fs::read_to_string(dir.join("complete"))?;
-    let modules = MODULES.iter().map(|name| dir.join(format!("{name}.ko"))).filter(|path| path.exists()).collect();
+    let modules =
+        MODULES.iter().map(|name| dir.join(format!("{name}.ko"))).filter(|path| path.exists()).collect();
     Ok(Kernel { arch, release, image: dir.join("vmlinuz"), modules })
 }
 
@@ -87,10 +88,12 @@ fn fetch(arch: Arch, series: &str, dir: &Path) -> Result<()> {
     if let Some(modules) = &package.modules {
         archive.unpack(modules, &tree, "its modules")?;
     }
-    let image = find(&tree, &|name| name.starts_with("vmlinuz")).context("the kernel package has no image")?;
+    let image =
+        find(&tree, &|name| name.starts_with("vmlinuz")).context("the kernel package has no image")?;
     fs::rename(&image, dir.join("vmlinuz"))?;
     for name in MODULES {
-        if let Some(path) = find(&tree, &|file| file.split('.').next() == Some(name) && file.contains(".ko")) {
+        if let Some(path) = find(&tree, &|file| file.split('.').next() == Some(name) && file.contains(".ko"))
+        {
             unpack_module(&path, &dir.join(format!("{name}.ko")))?;
         }
     }

@@ -10,6 +10,7 @@ mod kernels;
 mod picture;
 mod project;
 mod run;
+mod rustc_wrapper;
 mod setup;
 mod test;
 mod tidy;
@@ -40,6 +41,10 @@ enum Task {
 }
 
 fn main() -> ExitCode {
+    if let Some(error) = rustc_wrapper::become_rustc() {
+        eprintln!("xtask: cannot start rustc: {error}");
+        return ExitCode::FAILURE;
+    }
     let outcome = match &Arguments::parse().task {
         Task::Demo(args) => demo::run(args),
         Task::Test(args) => test::run(args),

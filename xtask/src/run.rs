@@ -44,7 +44,12 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
         .output()
         .with_context(|| format!("cannot start {}", command.get_program().to_string_lossy()))?;
     if !output.status.success() {
-        bail!("{} failed ({}): {}", shown(command), output.status, String::from_utf8_lossy(&output.stderr).trim());
+        bail!(
+            "{} failed ({}): {}",
+            shown(command),
+            output.status,
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
     }
     Ok(String::from_utf8(output.stdout)?)
 }
@@ -77,7 +82,10 @@ pub(crate) fn as_root(program: &Path) -> Result<Command> {
 /// Finds a program on PATH.
 pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]).map(|dir| dir.join(program)).find(|p| p.is_file())
+    std::env::split_paths(&path)
+        .chain(["/usr/sbin".into(), "/sbin".into()])
+        .map(|dir| dir.join(program))
+        .find(|p| p.is_file())
 }
 
 fn watch(command: &mut Command, what: &str, why: &str) -> Result<ExitStatus> {
@@ -109,7 +117,8 @@ fn watch(command: &mut Command, what: &str, why: &str) -> Result<ExitStatus> {
 fn log_file(what: &str) -> Result<PathBuf> {
     let dir = project::target().join("xtask-logs");
     fs::create_dir_all(&dir)?;
-    let name: String = what.chars().map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' }).collect();
+    let name: String =
+        what.chars().map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' }).collect();
     Ok(dir.join(format!("{name}.log")))
 }
 

@@ -41,10 +41,30 @@ const BANNED: &[Banned] = &[
     banned("FIXME", "", &[], "finish it, or say in words what is left"),
     banned("#[ignore", "", &[], "a test that never runs proves nothing: run it or delete it"),
     banned("std::fs", "portwatch/src/correlate/", &[], "correlate does no I/O: ask through Lookups (I3)"),
-    banned("Instant::now", "portwatch/src/correlate/", &[], "correlate reads no clock: pass the time in (I3)"),
-    banned("now_boot_ns", "portwatch/src/correlate/", &["portwatch/src/correlate/mod.rs"], "correlate reads no clock (I3)"),
-    banned("aya::", "portwatch/src/", &["portwatch/src/probe/", "portwatch/src/source/ring.rs"], "only probe and the ring know aya (I4)"),
-    banned("anstyle", "portwatch/src/", &["portwatch/src/sink/terminal/"], "only the terminal sink knows ANSI (I4)"),
+    banned(
+        "Instant::now",
+        "portwatch/src/correlate/",
+        &[],
+        "correlate reads no clock: pass the time in (I3)",
+    ),
+    banned(
+        "now_boot_ns",
+        "portwatch/src/correlate/",
+        &["portwatch/src/correlate/mod.rs"],
+        "correlate reads no clock (I3)",
+    ),
+    banned(
+        "aya::",
+        "portwatch/src/",
+        &["portwatch/src/probe/", "portwatch/src/source/ring.rs"],
+        "only probe and the ring know aya (I4)",
+    ),
+    banned(
+        "anstyle",
+        "portwatch/src/",
+        &["portwatch/src/sink/terminal/"],
+        "only the terminal sink knows ANSI (I4)",
+    ),
 ];
 
 pub(crate) fn run(_: &Args) -> Result<()> {
@@ -64,7 +84,8 @@ pub(crate) fn check() -> Result<()> {
         if Path::new(&file).extension().is_some_and(|extension| extension == "rs") {
             check_source(&file, &text, &mut findings);
         }
-        if file.ends_with("Cargo.toml") && file != "Cargo.toml" && !text.contains("[lints]\nworkspace = true") {
+        if file.ends_with("Cargo.toml") && file != "Cargo.toml" && !text.contains("[lints]\nworkspace = true")
+        {
             findings.push(format!("{file}: does not inherit the workspace's lints"));
         }
         check_banned(&file, &text, &mut findings);

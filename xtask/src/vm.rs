@@ -67,7 +67,15 @@ impl<'a> Machine<'a> {
     /// Two processors, 1 GiB.
     pub(crate) fn usual(kernel: &'a Kernel) -> Self {
         let timeout = Duration::from_secs(600);
-        Self { kernel, memory_mib: 1024, cpus: 2, icount: false, timeout, append: String::new(), files: Vec::new() }
+        Self {
+            kernel,
+            memory_mib: 1024,
+            cpus: 2,
+            icount: false,
+            timeout,
+            append: String::new(),
+            files: Vec::new(),
+        }
     }
 }
 
@@ -155,7 +163,8 @@ fn console(child: &mut Child) -> Result<Receiver<String>> {
         while let Ok(1..) = reader.by_ref().read_until(b'\n', &mut bytes) {
             let line = String::from_utf8_lossy(&bytes).replace('\r', "");
             let line = line.trim_end_matches('\n');
-            let is_firmware = line.contains("SeaBIOS") || line.starts_with("Booting from") || line.contains("c[?7l");
+            let is_firmware =
+                line.contains("SeaBIOS") || line.starts_with("Booting from") || line.contains("c[?7l");
             if !is_firmware && !line.contains(ESCAPE) && sender.send(line.to_owned()).is_err() {
                 return;
             }
@@ -181,7 +190,15 @@ fn qemu(machine: &Machine<'_>, initrd: &Path) -> Command {
         // Never KVM: a nested one hangs on some hosts, and the emulation is quick enough.
         command.args(["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", &machine.cpus.to_string()]);
     }
-    command.args(["-m", &machine.memory_mib.to_string(), "-nodefaults", "-nographic", "-serial", "stdio", "-no-reboot"]);
+    command.args([
+        "-m",
+        &machine.memory_mib.to_string(),
+        "-nodefaults",
+        "-nographic",
+        "-serial",
+        "stdio",
+        "-no-reboot",
+    ]);
     command.arg("-kernel").arg(&machine.kernel.image).arg("-initrd").arg(initrd);
     command.args(["-append", &format!("console={console} quiet panic=-1 {}", machine.append)]);
     command.stdin(Stdio::null()).stdout(Stdio::piped());
@@ -197,7 +214,9 @@ fn write_initramfs(machine: &Machine<'_>, binaries: &Binaries, command: &[String
     archive.copy("bin/portwatch", &binaries.portwatch)?;
     if machine.kernel.arch.name() == std::env::consts::ARCH {
         archive.copy("bin/busybox", Path::new(apt::BUSYBOX.provides))?;
-        for applet in ["sh", "cat", "ls", "ps", "sleep", "uname", "ip", "kill", "dmesg", "mount", "sysctl", "nc"] {
+        for applet in
+            ["sh", "cat", "ls", "ps", "sleep", "uname", "ip", "kill", "dmesg", "mount", "sysctl", "nc"]
+        {
             archive.link(&format!("bin/{applet}"), "busybox");
         }
     }
@@ -211,7 +230,10 @@ fn write_initramfs(machine: &Machine<'_>, binaries: &Binaries, command: &[String
     for (host, guest) in &machine.files {
         archive.copy(guest, host)?;
     }
-    archive.file("command", command.iter().flat_map(|word| [word.as_bytes(), b"\0"].concat()).collect::<Vec<_>>().as_slice());
+    archive.file(
+        "command",
+        command.iter().flat_map(|word| [word.as_bytes(), b"\0"].concat()).collect::<Vec<_>>().as_slice(),
+    );
     let folder = project::target().join("vm");
     fs::create_dir_all(&folder)?;
     let path = folder.join(format!("{}-{}.cpio", machine.kernel.release, std::process::id()));

@@ -4,25 +4,18 @@
 //! comparison on another CPU that still met it there has also still found its record.
 
 use aya_ebpf::EbpfContext as _;
-use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_probe_read_kernel};
+use aya_ebpf::helpers::bpf_probe_read_kernel;
 use aya_ebpf::macros::{fentry, fexit};
 use aya_ebpf::programs::{FEntryContext, FExitContext};
-use portwatch_common::{
-    Attempt, counter,
-    record::{found_by, how, operation},
-};
+use portwatch_common::record::{found_by, how, operation};
 
 use crate::assign::{Earlier, record};
 use crate::field::{Typed, field};
-use crate::maps::{ATTEMPTS, count};
 use crate::sock::{IPPROTO_TCP, TCP_LISTEN};
-use crate::{assign, emit, refuse, release};
+use crate::{assign, attempt, emit, refuse, release};
 
 const EADDRINUSE: u32 = 98;
 const EADDRNOTAVAIL: i32 = -99;
-
-/// A fresh attempt: too large for the 512 bytes of stack.
-static NEW_ATTEMPT: Attempt = Attempt::NEW;
 
 /// `int inet_csk_get_port(struct sock *sk, unsigned short snum)`
 #[fentry(function = "inet_csk_get_port")]
@@ -139,7 +132,7 @@ pub(crate) fn twsk_unhash(ctx: FExitContext) -> i32 {
 #[fexit(function = "inet_rcv_saddr_equal")]
 pub(crate) fn saddr_equal(ctx: FExitContext) -> i32 {
     if ctx.arg::<u64>(3) & 0xff != 0
-        && let Some(attempt) = following()
+        && let Some(attempt) = attempt::current()
     {
         attempt.has_by_address = 1;
         emit::meet(ctx.arg(1), found_by::VERDICT, &mut attempt.by_address);
@@ -151,7 +144,7 @@ pub(crate) fn saddr_equal(ctx: FExitContext) -> i32 {
 #[fexit(function = "inet_bind_conflict")]
 pub(crate) fn bind_conflict(ctx: FExitContext) -> i32 {
     if ctx.arg::<u64>(6) & 0xff != 0
-        && let Some(attempt) = following()
+        && let Some(attempt) = attempt::current()
     {
         attempt.has_by_rule = 1;
         emit::meet(ctx.arg(1), found_by::VERDICT, &mut attempt.by_rule);
@@ -162,25 +155,17 @@ pub(crate) fn bind_conflict(ctx: FExitContext) -> i32 {
 /// Follows a call for a numbered port: only such a call can be refused because of somebody.
 #[inline(always)]
 fn begin(port: u16) {
-    if port != 0 && ATTEMPTS.insert(bpf_get_current_pid_tgid(), &NEW_ATTEMPT, 0).is_err() {
-        count(counter::ATTEMPTS_FULL);
+    if port != 0 {
+        // A call that is not followed has no verdict; the walk and the rule answer then.
+        let _ = attempt::begin();
     }
 }
 
 #[inline(always)]
 fn end(port: u16) {
     if port != 0 {
-        // Absent where the table was full.
-        let _ = ATTEMPTS.remove(bpf_get_current_pid_tgid());
+        attempt::end();
     }
-}
-
-/// The attempt of this thread.
-#[inline(always)]
-fn following<'a>() -> Option<&'a mut Attempt> {
-    let attempt = ATTEMPTS.get_ptr_mut(bpf_get_current_pid_tgid())?;
-    // SAFETY: the entry belongs to this thread, which is inside the followed call.
-    Some(unsafe { &mut *attempt })
 }
 
 /// The first argument of the hooked function as a plain number, which is all that a global function takes.
@@ -208,6 +193,10 @@ fn connected(ctx: &FExitContext) {
     if result == 0 {
         record::<Typed>(sk, IPPROTO_TCP, port, how::CONNECT, Earlier::Keep);
     } else if result == EADDRNOTAVAIL && port == 0 {
-        refuse::report_exhaustion(number(ctx, 1), EADDRNOTAVAIL.unsigned_abs(), u32::from(operation::CONNECT));
+        refuse::report_exhaustion(
+            number(ctx, 1),
+            EADDRNOTAVAIL.unsigned_abs(),
+            u32::from(operation::CONNECT),
+        );
     }
 }

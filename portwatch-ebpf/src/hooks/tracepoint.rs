@@ -3,19 +3,18 @@
 //! The socket is reached from the descriptor. Records need no port: they are kept by socket, and who stands on a port
 //! is read from the kernel's own table. So TCP clients are recorded before the kernel chooses, io_uring's included.
 
-use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_probe_read_user};
+use aya_ebpf::helpers::bpf_probe_read_user;
 use aya_ebpf::macros::{btf_tracepoint, tracepoint};
 use aya_ebpf::programs::{BtfTracePointContext, TracePointContext};
 use portwatch_common::{
-    Attempt, counter,
+    Attempt,
     record::{how, operation},
 };
 
 use crate::assign::{Earlier, record};
 use crate::field::{Probed, field};
-use crate::maps::{ATTEMPTS, count};
 use crate::sock::{self, AF_INET, AF_INET6, IPPROTO_TCP, TCP_LISTEN};
-use crate::{refuse, release};
+use crate::{attempt, refuse, release};
 
 const EADDRINUSE: u32 = 98;
 const TCP_SYN_SENT: u8 = 2;
@@ -30,8 +29,6 @@ const RESULT: usize = 16;
 /// Offset of `addr` among the arguments of sendto.
 const ARGUMENT_4: usize = 48;
 
-static NEW_ATTEMPT: Attempt = Attempt::NEW;
-
 /// `bind(int fd, struct sockaddr *umyaddr, int addrlen)`
 #[tracepoint(category = "syscalls", name = "sys_enter_bind")]
 pub(crate) fn enter_bind(ctx: TracePointContext) -> u32 {
@@ -40,7 +37,7 @@ pub(crate) fn enter_bind(ctx: TracePointContext) -> u32 {
     if family != AF_INET && family != AF_INET6 && family != 0 {
         return 0;
     }
-    if let Some(attempt) = begin() {
+    if let Some(attempt) = attempt::begin() {
         attempt.operation = operation::BIND;
         attempt.fd = argument(&ctx, ARGUMENT_0) as u32;
         attempt.port = u16::from_be(user(address, 2));
@@ -58,7 +55,7 @@ pub(crate) fn enter_bind(ctx: TracePointContext) -> u32 {
 /// `listen(int fd, int backlog)`
 #[tracepoint(category = "syscalls", name = "sys_enter_listen")]
 pub(crate) fn enter_listen(ctx: TracePointContext) -> u32 {
-    if let Some(attempt) = begin() {
+    if let Some(attempt) = attempt::begin() {
         attempt.operation = operation::LISTEN;
         attempt.fd = argument(&ctx, ARGUMENT_0) as u32;
     }
@@ -67,24 +64,24 @@ pub(crate) fn enter_listen(ctx: TracePointContext) -> u32 {
 
 #[tracepoint(category = "syscalls", name = "sys_exit_bind")]
 pub(crate) fn exit_bind(ctx: TracePointContext) -> u32 {
-    if let Some(attempt) = following() {
+    if let Some(attempt) = attempt::current() {
         match argument(&ctx, RESULT) as i32 {
             0 => bound(attempt.fd),
             result if result == -(EADDRINUSE as i32) => refused(attempt),
             _ => {}
         }
-        end();
+        attempt::end();
     }
     0
 }
 
 #[tracepoint(category = "syscalls", name = "sys_exit_listen")]
 pub(crate) fn exit_listen(ctx: TracePointContext) -> u32 {
-    if let Some(attempt) = following() {
+    if let Some(attempt) = attempt::current() {
         if argument(&ctx, RESULT) as i32 == -(EADDRINUSE as i32) {
             refused(attempt);
         }
-        end();
+        attempt::end();
     }
     0
 }
@@ -205,28 +202,6 @@ fn refused(attempt: &Attempt) {
     } else {
         refuse::report_refusal(sk as u64, u32::from(port), operation);
     }
-}
-
-#[inline(always)]
-fn begin<'a>() -> Option<&'a mut Attempt> {
-    if ATTEMPTS.insert(bpf_get_current_pid_tgid(), &NEW_ATTEMPT, 0).is_err() {
-        count(counter::ATTEMPTS_FULL);
-        return None;
-    }
-    following()
-}
-
-/// The attempt of this thread.
-#[inline(always)]
-fn following<'a>() -> Option<&'a mut Attempt> {
-    let attempt = ATTEMPTS.get_ptr_mut(bpf_get_current_pid_tgid())?;
-    // SAFETY: the entry belongs to this thread, which is inside the followed call.
-    Some(unsafe { &mut *attempt })
-}
-
-#[inline(always)]
-fn end() {
-    let _ = ATTEMPTS.remove(bpf_get_current_pid_tgid());
 }
 
 #[inline(always)]

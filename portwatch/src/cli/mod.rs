@@ -17,8 +17,8 @@ use crate::exit_code::{ExitCode, Refused};
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
-use std::sync::LazyLock;
 use std::io::Write as _;
+use std::sync::LazyLock;
 
 /// Names the process that holds the port when a bind() or listen() is refused
 #[derive(Debug, Parser)]
@@ -33,7 +33,11 @@ pub struct Cli {
 /// Version, and the hash of the built-in kernel-side object: compare it with `sha256sum` of the committed file.
 fn version() -> &'static str {
     static VERSION: LazyLock<String> = LazyLock::new(|| {
-        format!("{}\nkernel-side object sha256 {}", env!("CARGO_PKG_VERSION"), crate::probe::object::built_in_hash())
+        format!(
+            "{}\nkernel-side object sha256 {}",
+            env!("CARGO_PKG_VERSION"),
+            crate::probe::object::built_in_hash()
+        )
     });
     &VERSION
 }

@@ -41,7 +41,9 @@ pub(crate) fn install(packages: &[Package], why: &str) -> Result<()> {
     }
     let list = missing.join(" ");
     let Some(apt) = run::find("apt-get") else {
-        bail!("missing: {list} ({why}), and there is no apt here; install them with this system's package manager");
+        bail!(
+            "missing: {list} ({why}), and there is no apt here; install them with this system's package manager"
+        );
     };
     let root = |apt: &Path| match run::as_root(apt) {
         Ok(command) => Ok(command),

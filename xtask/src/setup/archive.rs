@@ -20,6 +20,8 @@ const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 pub(crate) struct Archive {
     dir: PathBuf,
     architecture: &'static str,
+    /// Two runs share the lists and the folder of downloads.
+    _lock: cache::Lock,
 }
 
 impl Archive {
@@ -28,8 +30,9 @@ impl Archive {
         if run::find("apt-get").is_none() {
             bail!("packages of other Debian releases are needed, and there is no apt here");
         }
-        let dir = cache::dir()?.join("apt").join(format!("{architecture}-{}", suites.join("-")));
-        let archive = Self { dir, architecture };
+        let name = format!("{architecture}-{}", suites.join("-"));
+        let lock = cache::lock(&format!("apt-{name}"))?;
+        let archive = Self { dir: cache::dir()?.join("apt").join(name), architecture, _lock: lock };
         archive.refresh(suites)?;
         Ok(archive)
     }
@@ -51,7 +54,11 @@ impl Archive {
         };
         fs::write(self.dir.join("sources.list"), suites.iter().map(line).collect::<String>())?;
         let what = format!("lists of {} ({})", suites.join(", "), self.architecture);
-        run::quiet(self.apt("apt-get").args(["update", "-q"]), &what, "to find packages of other Debian releases")?;
+        run::quiet(
+            self.apt("apt-get").args(["update", "-q"]),
+            &what,
+            "to find packages of other Debian releases",
+        )?;
         fs::write(&stamp, "")?;
         Ok(())
     }

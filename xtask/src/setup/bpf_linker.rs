@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::{cache, run};
+use crate::{cache, project, run};
 
 /// Older ones write type information that kernels refuse; newer ones want an LLVM of the system's.
 const VERSION: &str = "0.10.4";
@@ -22,9 +22,13 @@ pub(crate) fn folder() -> Result<PathBuf> {
     let path = root.join("bin/bpf-linker");
     let _lock = cache::lock("bpf-linker")?;
     if !is_right(&path) {
-        let mut install = Command::new(env!("CARGO"));
+        let mut install = Command::new(project::cargo());
         install.args(["install", "bpf-linker", "--version", VERSION, "--locked", "--root"]).arg(&root);
-        run::quiet(&mut install, &format!("install bpf-linker {VERSION}"), "links the kernel side; 1-2 minutes, once")?;
+        run::quiet(
+            &mut install,
+            &format!("install bpf-linker {VERSION}"),
+            "links the kernel side; 1-2 minutes, once",
+        )?;
     }
     Ok(root.join("bin"))
 }

@@ -7,7 +7,7 @@ use std::{env, fs};
 use anyhow::{Context as _, Result, ensure};
 
 use super::archive::Archive;
-use crate::{cache, run};
+use crate::{cache, project, run};
 
 /// Where the source lies.
 #[derive(Clone, Debug)]
@@ -37,9 +37,11 @@ pub(crate) fn obtain() -> Result<Source> {
     if env::var_os(CHOICE).is_none_or(|choice| choice != "deb") {
         if !is_complete(&own) && run::find("rustup").is_some() {
             let mut add = Command::new("rustup");
+            add.current_dir(project::root());
             let why = "the source of core, to build the kernel side";
             // Where rustup cannot reach its server, Debian's package follows.
-            let _ = run::quiet(add.args(["component", "add", "rust-src"]), "rustup component add rust-src", why);
+            let _ =
+                run::quiet(add.args(["component", "add", "rust-src"]), "rustup component add rust-src", why);
         }
         if is_complete(&own) {
             return Ok(Source { root: own, is_apart: false });
@@ -57,10 +59,17 @@ fn from_debian() -> Result<Source> {
         let versions = archive.versions("rust-src")?;
         let wanted = versions.iter().find(|found| found.starts_with(&format!("{version}+")));
         let wanted = wanted.with_context(|| {
-            format!("Debian has no rust-src {version} any more (it has {}); rustup component add rust-src", versions.join(", "))
+            format!(
+                "Debian has no rust-src {version} any more (it has {}); rustup component add rust-src",
+                versions.join(", ")
+            )
         })?;
         let _ = fs::remove_dir_all(&dir);
-        archive.unpack(&format!("rust-src={wanted}"), &dir, "the source of core, to build the kernel side")?;
+        archive.unpack(
+            &format!("rust-src={wanted}"),
+            &dir,
+            "the source of core, to build the kernel side",
+        )?;
     }
     ensure!(is_complete(&root), "the package rust-src has no library in {}", root.display());
     Ok(Source { root, is_apart: true })
@@ -72,10 +81,17 @@ fn is_complete(root: &Path) -> bool {
 
 /// Where the compiler lives.
 pub(crate) fn sysroot() -> Result<PathBuf> {
-    Ok(run::output(Command::new("rustc").args(["--print", "sysroot"]))?.trim().into())
+    Ok(run::output(rustc().args(["--print", "sysroot"]))?.trim().into())
+}
+
+/// The compiler that rust-toolchain.toml pins.
+fn rustc() -> Command {
+    let mut command = Command::new("rustc");
+    command.current_dir(project::root());
+    command
 }
 
 fn compiler_version() -> Result<String> {
-    let text = run::output(Command::new("rustc").arg("--version"))?;
+    let text = run::output(rustc().arg("--version"))?;
     Ok(text.split(' ').nth(1).context("rustc --version says nothing")?.to_owned())
 }

@@ -39,8 +39,10 @@ const MATRIX: [(&str, Arch); 5] = [
 
 pub(crate) fn run(args: &Args) -> Result<i32> {
     let wanted = |lane: u8| args.lane.is_empty() || args.lane.contains(&lane);
-    let backends: Vec<&str> =
-        BACKENDS.into_iter().filter(|b| args.backend.is_empty() || args.backend.iter().any(|a| a == b)).collect();
+    let backends: Vec<&str> = BACKENDS
+        .into_iter()
+        .filter(|b| args.backend.is_empty() || args.backend.iter().any(|a| a == b))
+        .collect();
     let mut score = Score::default();
     if wanted(1) {
         lane_1(&mut score);
@@ -64,7 +66,7 @@ pub(crate) fn run(args: &Args) -> Result<i32> {
 fn lane_1(score: &mut Score) {
     println!("lane 1: no privilege");
     let cargo = |words: &[&str]| {
-        let mut command = Command::new(env!("CARGO"));
+        let mut command = Command::new(project::cargo());
         command.current_dir(project::root()).args(words);
         command
     };
@@ -72,7 +74,8 @@ fn lane_1(score: &mut Score) {
     let step = |what: &str, words: &[&str]| run::quiet(&mut cargo(words), what, "lane 1");
     score.judge("formatting", step("cargo fmt --check", &["fmt", "--all", "--check"]));
     score.judge("tidy", tidy::check());
-    let clippy = [&["clippy"], &user_side[..], &["--all-targets", "--locked", "--", "-D", "warnings"]].concat();
+    let clippy =
+        [&["clippy"], &user_side[..], &["--all-targets", "--locked", "--", "-D", "warnings"]].concat();
     score.judge("clippy, user side", step("clippy, user side", &clippy));
     score.judge("clippy, kernel side", bpf::clippy());
     score.judge("the committed objects are what the source gives", bpf::check());
@@ -86,7 +89,8 @@ fn lane_2(backends: &[&str]) -> Result<Vec<String>> {
     let mut command = run::as_root(&binaries.lineup)?;
     command.args(["run", "--portwatch"]).arg(&binaries.portwatch);
     command.args(backends.iter().flat_map(|backend| ["--backend", backend]));
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("cannot start the lineup")?;
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("cannot start the lineup")?;
     let output = child.stdout.take().context("the lineup has no output")?;
     let mut lines = Vec::new();
     for line in BufReader::new(output).lines() {
@@ -107,7 +111,8 @@ fn lane_3(series: &str, arch: Arch, backends: &[&str], score: &mut Score) {
 fn in_a_machine(series: &str, arch: Arch, backends: &[&str]) -> Result<Vec<String>> {
     let kernel = kernels::obtain(arch, series)?;
     let binaries = build::static_for(arch)?;
-    let mut command: Vec<String> = ["/init", "run", "--portwatch", "/bin/portwatch"].map(str::to_owned).into();
+    let mut command: Vec<String> =
+        ["/init", "run", "--portwatch", "/bin/portwatch"].map(str::to_owned).into();
     command.extend(backends.iter().flat_map(|backend| ["--backend".to_owned(), (*backend).to_owned()]));
     let mut lines = Vec::new();
     run_guest(&Machine::usual(&kernel), &binaries, &command, &mut |line| lines.push(shown(line.to_owned())))?;

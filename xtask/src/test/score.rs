@@ -68,7 +68,8 @@ impl Score {
             }
         };
         let rows: Vec<Row> = lines.iter().filter_map(|line| parse(line)).collect();
-        for backend in backends.iter().filter(|backend| !rows.iter().any(|row| row.name.ends_with(*backend))) {
+        for backend in backends.iter().filter(|backend| !rows.iter().any(|row| row.name.ends_with(*backend)))
+        {
             self.fault(format!("{name}: the lineup said nothing about the backend {backend}"));
         }
         rows
@@ -112,7 +113,9 @@ impl Score {
             let Row { name, right, wrong, unnamed, missed, skipped, failed, .. } = row;
             match &row.skip {
                 Some(reason) => println!("{name:<52} SKIPPED: {reason}"),
-                None => println!("{name:<52} {right:>5} {wrong:>5} {unnamed:>7} {missed:>6} {skipped:>7} {failed:>6}"),
+                None => println!(
+                    "{name:<52} {right:>5} {wrong:>5} {unnamed:>7} {missed:>6} {skipped:>7} {failed:>6}"
+                ),
             }
         }
         println!();
@@ -157,7 +160,11 @@ mod tests {
     fn judged(lines: &[&str], machine: bool) -> Score {
         let mut score = Score::default();
         let lines = Ok(lines.iter().map(|line| (*line).to_owned()).collect());
-        if machine { score.machine("vm", lines, &["fexit"]) } else { score.host(lines, &["fexit"]) }
+        if machine {
+            score.machine("vm", lines, &["fexit"]);
+        } else {
+            score.host(lines, &["fexit"]);
+        }
         score
     }
 
@@ -185,7 +192,8 @@ mod tests {
         let skip = "LINEUP-SKIP row=6.18/x86_64/fexit reason=refused";
         assert!(!judged(&[skip], true).is_green());
         assert!(!judged(&[skip], false).is_green(), "nothing was tested");
-        let tracepoint = "LINEUP row=6.18/x86_64/tracepoint right=33 wrong=0 unnamed=2 missed=0 skipped=0 failed=0";
+        let tracepoint =
+            "LINEUP row=6.18/x86_64/tracepoint right=33 wrong=0 unnamed=2 missed=0 skipped=0 failed=0";
         let score = judged(&[skip, tracepoint], false);
         assert!(score.is_green());
         assert_eq!(score.skipped, 1);
