@@ -73,7 +73,7 @@ pub(crate) fn as_root(program: &Path) -> Result<Command> {
             program.display()
         );
     }
-    println!("  as root, through sudo: {}", program.display());
+    eprintln!("  as root, through sudo: {}", program.display());
     let mut command = Command::new("sudo");
     command.arg(program);
     Ok(command)

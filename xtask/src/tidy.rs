@@ -14,6 +14,8 @@ pub(crate) struct Args {}
 
 /// Lines of a file at most. A table may be longer; none is today.
 const LINES: usize = 300;
+/// Lines of a function's body at most, by folder: on the kernel side without exception.
+const BODY: [(&str, usize); 2] = [("portwatch-ebpf/", 40), ("", 60)];
 /// Files that say in words what may not be said in code: this one, and those that search for it.
 const EXEMPT: [&str; 1] = ["xtask/src/tidy.rs"];
 
@@ -111,6 +113,31 @@ fn check_source(file: &str, text: &str, findings: &mut Vec<String>) {
     if lines > LINES {
         findings.push(format!("{file}: {lines} lines; split it, {LINES} fit in a head"));
     }
+    check_functions(file, text, findings);
+}
+
+/// Goes by indentation, which rustfmt keeps.
+fn check_functions(file: &str, text: &str, findings: &mut Vec<String>) {
+    let Some((_, most)) = BODY.iter().find(|(folder, _)| file.starts_with(folder)) else { return };
+    let lines: Vec<&str> = text.lines().collect();
+    for (start, line) in lines.iter().enumerate().filter(|(_, line)| opens_function(line)) {
+        let indent = &line[..line.len() - line.trim_start().len()];
+        let end = format!("{indent}}}");
+        let body = lines[start + 1..].iter().take_while(|line| **line != end).count();
+        if body > *most {
+            findings.push(format!(
+                "{file}:{}: a function of {body} lines; split it, {most} is the most here",
+                start + 1
+            ));
+        }
+    }
+}
+
+fn opens_function(line: &str) -> bool {
+    let words = line.trim_start();
+    !words.starts_with("//")
+        && (words.starts_with("fn ") || words.contains(" fn "))
+        && words.ends_with(['{', '('])
 }
 
 fn check_banned(file: &str, text: &str, findings: &mut Vec<String>) {
@@ -145,6 +172,10 @@ mod tests {
     fn every_rule_bites() {
         assert_eq!(findings_in("a.rs", "fn f() {}\n"), 1, "no opening line");
         assert_eq!(findings_in("a.rs", &format!("//! Job.\n{}", "\n".repeat(LINES))), 1, "too long");
+        let function = |lines| format!("//! Job.\npub fn f() {{\n{}}}\n", "    g();\n".repeat(lines));
+        assert_eq!(findings_in("portwatch-ebpf/a.rs", &function(40)), 0, "just short enough");
+        assert_eq!(findings_in("portwatch-ebpf/a.rs", &function(41)), 1, "a long function in the kernel");
+        assert_eq!(findings_in("a.rs", &function(61)), 1, "a long function");
         for rule in BANNED {
             let file = format!("{}x.rs", rule.inside);
             assert_eq!(findings_in(&file, &format!("//! Job.\n{}\n", rule.text)), 1, "{}", rule.text);

@@ -81,10 +81,10 @@ impl<'a> Machine<'a> {
 
 /// The line with which /init ends.
 const MARKER: &str = "PORTWATCH-VM-EXIT ";
-/// Texts after which nothing more is to be expected.
-const FATAL: [&str; 3] = ["end Kernel panic", "Kernel panic - not syncing", "BUG: soft lockup"];
-/// Terminal escapes of the machine's firmware.
-const ESCAPE: char = '\u{1b}';
+/// Text after which nothing more is to be expected. Not "soft lockup": a busy host makes those too.
+const FATAL: &str = "Kernel panic - not syncing";
+/// What the firmware prints before the kernel begins; the first clears the terminal.
+const FIRMWARE: [&str; 3] = ["\u{1b}c\u{1b}[?7l", "SeaBIOS (version", "Booting from ROM"];
 
 pub(crate) fn run(args: &Args) -> Result<i32> {
     let kernel = kernels::obtain(args.arch, &args.kernel)?;
@@ -119,7 +119,7 @@ pub(crate) fn run_guest(
     let start = Instant::now();
     let mut child = qemu(machine, &initrd).spawn().context("cannot start QEMU")?;
     let lines = console(&mut child)?;
-    let outcome = follow(&lines, machine.timeout, start, on_line);
+    let outcome = follow(machine, &lines, start, on_line);
     // Killed only where it did not power off by itself.
     if outcome.is_err() {
         child.kill()?;
@@ -130,21 +130,30 @@ pub(crate) fn run_guest(
 }
 
 fn follow(
+    machine: &Machine<'_>,
     lines: &Receiver<String>,
-    timeout: Duration,
     start: Instant,
     on_line: &mut dyn FnMut(&str),
 ) -> Result<i32> {
     let mut code = None;
+    let mut is_up = false;
     loop {
-        let line = match lines.recv_timeout(timeout.saturating_sub(start.elapsed())) {
+        let line = match lines.recv_timeout(machine.timeout.saturating_sub(start.elapsed())) {
             Ok(line) => line,
-            Err(RecvTimeoutError::Timeout) => bail!("gave no answer for {} s", timeout.as_secs()),
+            Err(RecvTimeoutError::Timeout) => bail!("gave no answer for {} s", machine.timeout.as_secs()),
             Err(RecvTimeoutError::Disconnected) => break,
         };
+        if !is_up {
+            eprintln!(
+                "  Linux {} is up after {:.1} s",
+                machine.kernel.release,
+                start.elapsed().as_secs_f32()
+            );
+            is_up = true;
+        }
         if let Some(told) = line.strip_prefix(MARKER) {
             code = told.trim().parse().ok();
-        } else if FATAL.iter().any(|text| line.contains(text)) {
+        } else if line.contains(FATAL) {
             bail!("died: {line}");
         } else if code.is_none() {
             on_line(&line);
@@ -163,9 +172,7 @@ fn console(child: &mut Child) -> Result<Receiver<String>> {
         while let Ok(1..) = reader.by_ref().read_until(b'\n', &mut bytes) {
             let line = String::from_utf8_lossy(&bytes).replace('\r', "");
             let line = line.trim_end_matches('\n');
-            let is_firmware =
-                line.contains("SeaBIOS") || line.starts_with("Booting from") || line.contains("c[?7l");
-            if !is_firmware && !line.contains(ESCAPE) && sender.send(line.to_owned()).is_err() {
+            if !FIRMWARE.iter().any(|text| line.contains(text)) && sender.send(line.to_owned()).is_err() {
                 return;
             }
             bytes.clear();

@@ -45,18 +45,23 @@ pub(crate) fn install(packages: &[Package], why: &str) -> Result<()> {
             "missing: {list} ({why}), and there is no apt here; install them with this system's package manager"
         );
     };
-    let root = |apt: &Path| match run::as_root(apt) {
-        Ok(command) => Ok(command),
-        Err(_) => bail!("missing: {list} ({why}); as root: apt-get update && apt-get install {list}"),
+    let Ok(mut command) = run::as_root(&apt) else {
+        bail!("missing: {list} ({why}); as root: apt-get update && apt-get install {list}");
     };
-    run::quiet(root(&apt)?.args(["update", "-q"]), "apt-get update", "the lists of packages")?;
-    let mut command = root(&apt)?;
+    // A broken source of the machine's own need not be the one that has these packages: installing will tell.
+    let _ = update();
     command.args(["install", "-y", "-q", "--no-install-recommends"]).args(&missing);
     run::quiet(command.env("DEBIAN_FRONTEND", "noninteractive"), &format!("apt-get install {list}"), why)?;
     match packages.iter().find(|p| !is_there(p.provides)) {
         Some(p) => bail!("{} is installed, but {} is not there", p.name, p.provides),
         None => Ok(()),
     }
+}
+
+/// Fetches the machine's own lists of packages.
+pub(crate) fn update() -> Result<()> {
+    let Some(apt) = run::find("apt-get") else { bail!("there is no apt here") };
+    run::quiet(run::as_root(&apt)?.args(["update", "-q"]), "apt-get update", "the lists of packages")
 }
 
 fn is_there(provides: &str) -> bool {

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result, bail};
 
+use super::apt;
 use crate::{cache, run};
 
 /// Lists older than this are fetched anew.
@@ -117,12 +118,18 @@ impl Archive {
 
 /// Where this machine gets Debian from, by its own apt's word.
 fn own_archive() -> Result<String> {
+    if let Some(base) = first_debian()? {
+        return Ok(base);
+    }
+    // Images of containers come without lists, and apt names only sources whose lists it has.
+    apt::update().context("apt on this machine has no lists of packages; as root: apt-get update")?;
+    first_debian()?
+        .context("apt on this machine knows no Debian archive; add one to its sources, then: apt-get update")
+}
+
+fn first_debian() -> Result<Option<String>> {
     let mut targets = Command::new("apt-get");
     targets.args(["indextargets", "--format", "$(REPO_URI) $(LABEL)", "Created-By: Packages"]);
     let rows = run::output(&mut targets)?;
-    let debian = |row: &&str| row.ends_with(" Debian");
-    let row = rows.lines().find(debian).context(
-        "apt on this machine knows no Debian archive; add one to its sources, then: apt-get update",
-    )?;
-    Ok(row.split(' ').next().unwrap_or_default().to_owned())
+    Ok(rows.lines().find_map(|row| row.strip_suffix(" Debian")).map(str::to_owned))
 }

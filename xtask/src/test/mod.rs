@@ -1,6 +1,7 @@
 //! `cargo xtask test`: all tests. Lane 1 needs no privilege, lane 2 this kernel and root, lane 3 other kernels in virtual
 //! machines.
 
+mod play;
 mod score;
 
 use std::io::{BufRead as _, BufReader};
@@ -11,6 +12,7 @@ use anyhow::{Context as _, Result};
 use crate::kernels::{self, Arch};
 use crate::vm::{Machine, run_guest};
 use crate::{bpf, build, project, run, tidy};
+use play::{Play, Played};
 use score::Score;
 
 /// Run the tests: all lanes, or some
@@ -20,10 +22,10 @@ pub(crate) struct Args {
     #[arg(long, value_parser = clap::value_parser!(u8).range(1..=3))]
     lane: Vec<u8>,
     /// Lane 3: only kernels of this series
-    #[arg(long)]
+    #[arg(long, value_parser = ["5.10", "6.1", "6.12", "7.x"])]
     kernel: Vec<String>,
     /// Lanes 2 and 3: only this backend
-    #[arg(long)]
+    #[arg(long, value_parser = BACKENDS)]
     backend: Vec<String>,
 }
 
@@ -84,7 +86,7 @@ fn lane_1(score: &mut Score) {
 }
 
 /// Plays the lineup on this kernel.
-fn lane_2(backends: &[&str]) -> Result<Vec<String>> {
+fn lane_2(backends: &[&str]) -> Result<Played> {
     let binaries = build::host()?;
     let mut command = run::as_root(&binaries.lineup)?;
     command.args(["run", "--portwatch"]).arg(&binaries.portwatch);
@@ -92,35 +94,30 @@ fn lane_2(backends: &[&str]) -> Result<Vec<String>> {
     let mut child =
         command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("cannot start the lineup")?;
     let output = child.stdout.take().context("the lineup has no output")?;
-    let mut lines = Vec::new();
+    let mut play = Play::begin("this kernel")?;
     for line in BufReader::new(output).lines() {
-        lines.push(shown(line?));
+        play.hear(line?);
     }
-    child.wait()?;
-    Ok(lines)
+    let status = child.wait()?;
+    Ok(play.end(status.code().unwrap_or(1)))
 }
 
 /// Plays the lineup on another kernel.
 fn lane_3(series: &str, arch: Arch, backends: &[&str], score: &mut Score) {
     let row = format!("{series}/{}", arch.name());
     println!("lane 3: the lineup on Linux {row}, emulated");
-    let outcome = in_a_machine(series, arch, backends);
+    let outcome = in_a_machine(series, arch, &row, backends);
     score.machine(&row, outcome, backends);
 }
 
-fn in_a_machine(series: &str, arch: Arch, backends: &[&str]) -> Result<Vec<String>> {
+fn in_a_machine(series: &str, arch: Arch, row: &str, backends: &[&str]) -> Result<Played> {
     let kernel = kernels::obtain(arch, series)?;
     let binaries = build::static_for(arch)?;
     let mut command: Vec<String> =
         ["/init", "run", "--portwatch", "/bin/portwatch"].map(str::to_owned).into();
     command.extend(backends.iter().flat_map(|backend| ["--backend".to_owned(), (*backend).to_owned()]));
-    let mut lines = Vec::new();
-    run_guest(&Machine::usual(&kernel), &binaries, &command, &mut |line| lines.push(shown(line.to_owned())))?;
-    Ok(lines)
-}
-
-/// Shows a line as it comes.
-fn shown(line: String) -> String {
-    println!("    {line}");
-    line
+    let mut play = Play::begin(row)?;
+    let code =
+        run_guest(&Machine::usual(&kernel), &binaries, &command, &mut |line| play.hear(line.to_owned()))?;
+    Ok(play.end(code))
 }

@@ -2,6 +2,8 @@
 
 use anyhow::Result;
 
+use super::play::Played;
+
 /// What one backend achieved on one kernel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Row {
@@ -40,7 +42,7 @@ impl Score {
     }
 
     /// Counts the rows of this machine: a backend that its kernel does not admit is a skip, but one must have run.
-    pub(super) fn host(&mut self, outcome: Result<Vec<String>>, backends: &[&str]) {
+    pub(super) fn host(&mut self, outcome: Result<Played>, backends: &[&str]) {
         let rows = self.rows_of("this kernel", outcome, backends);
         if !rows.is_empty() && rows.iter().all(|row| row.skip.is_some()) {
             self.fault("this kernel: no backend could run, so nothing was tested on it".to_owned());
@@ -49,7 +51,7 @@ impl Score {
     }
 
     /// Counts the rows of a virtual machine, whose kernel must admit every backend.
-    pub(super) fn machine(&mut self, name: &str, outcome: Result<Vec<String>>, backends: &[&str]) {
+    pub(super) fn machine(&mut self, name: &str, outcome: Result<Played>, backends: &[&str]) {
         let mut rows = self.rows_of(name, outcome, backends);
         for row in &mut rows {
             if let Some(reason) = row.skip.take() {
@@ -59,9 +61,9 @@ impl Score {
         self.add(rows);
     }
 
-    fn rows_of(&mut self, name: &str, outcome: Result<Vec<String>>, backends: &[&str]) -> Vec<Row> {
-        let lines = match outcome {
-            Ok(lines) => lines,
+    fn rows_of(&mut self, name: &str, outcome: Result<Played>, backends: &[&str]) -> Vec<Row> {
+        let Played { lines, code } = match outcome {
+            Ok(played) => played,
             Err(error) => {
                 self.fault(format!("{name}: {error:#}"));
                 return Vec::new();
@@ -71,6 +73,12 @@ impl Score {
         for backend in backends.iter().filter(|backend| !rows.iter().any(|row| row.name.ends_with(*backend)))
         {
             self.fault(format!("{name}: the lineup said nothing about the backend {backend}"));
+        }
+        // A failed row and a refused backend speak for themselves.
+        if code != 0 && rows.iter().any(|row| row.skip.is_none()) && rows.iter().all(|row| row.failed == 0) {
+            self.fault(format!(
+                "{name}: every scenario is right, and still the lineup ended with exit code {code}"
+            ));
         }
         rows
     }
@@ -100,8 +108,9 @@ impl Score {
         self.failed += 1;
     }
 
+    /// A run in which nothing passed proves nothing.
     pub(super) fn is_green(&self) -> bool {
-        self.failed == 0
+        self.failed == 0 && self.passed > 0
     }
 
     /// Prints the table of rows, the failures and, as the last line, the counts.
@@ -126,7 +135,7 @@ impl Score {
     }
 }
 
-/// `LINEUP row=R right=N wrong=N unnamed=N missed=N skipped=N failed=N [played=N]`, or `LINEUP-SKIP row=R reason=…`.
+/// `LINEUP row=R right=N wrong=N unnamed=N missed=N skipped=N failed=N`, or `LINEUP-SKIP row=R reason=…`.
 fn parse(line: &str) -> Option<Row> {
     if let Some(rest) = line.strip_prefix("LINEUP-SKIP row=") {
         let (name, reason) = rest.split_once(" reason=")?;
@@ -147,7 +156,8 @@ fn parse(line: &str) -> Option<Row> {
             _ => {}
         }
     }
-    row.played = row.right + row.wrong + row.unnamed + row.missed;
+    // A scenario that could not even be staged is among the failed only.
+    row.played = (row.right + row.wrong + row.unnamed + row.missed).max(row.failed);
     Some(row)
 }
 
@@ -159,13 +169,20 @@ mod tests {
 
     fn judged(lines: &[&str], machine: bool) -> Score {
         let mut score = Score::default();
-        let lines = Ok(lines.iter().map(|line| (*line).to_owned()).collect());
+        let lines = Ok(Played { lines: lines.iter().map(|line| (*line).to_owned()).collect(), code: 0 });
         if machine {
             score.machine("vm", lines, &["fexit"]);
         } else {
             score.host(lines, &["fexit"]);
         }
         score
+    }
+
+    #[test]
+    fn an_exit_code_that_no_row_explains_fails() {
+        let mut score = Score::default();
+        score.machine("vm", Ok(Played { lines: vec![GOOD.to_owned()], code: 1 }), &["fexit"]);
+        assert!(!score.is_green());
     }
 
     #[test]
@@ -179,6 +196,11 @@ mod tests {
     fn a_row_of_nothing_but_skips_fails() {
         let row = "LINEUP row=6.12/x86_64/fexit right=0 wrong=0 unnamed=0 missed=0 skipped=35 failed=0";
         assert!(!judged(&[row], true).is_green());
+    }
+
+    #[test]
+    fn a_run_of_nothing_fails() {
+        assert!(!Score::default().is_green());
     }
 
     #[test]
