@@ -41,6 +41,7 @@ impl Pipeline {
             era: Era { orphans_are_roots: !probe.keeps_creator_uid() },
             own_netns: netns::own(),
             started_ns,
+            has_snapshot: probe.status().no_snapshot.is_none(),
             processes: PROCESS_CAPACITY,
         };
         Ok(Self { probe, feed, correlator: Correlator::new(settings), lookups: owner::Live::new() })

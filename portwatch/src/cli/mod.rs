@@ -1,8 +1,10 @@
 //! The command line: one file a subcommand. Wrong usage is answered with one line and exit code 2.
 
+pub mod completions;
 pub mod demo;
 pub mod doctor;
 mod follow;
+pub mod man;
 mod printer;
 #[cfg(test)]
 mod tests;
@@ -51,6 +53,10 @@ pub enum Command {
     Demo(demo::DemoArgs),
     /// Tell what this kernel and these capabilities allow, and which backend would run
     Doctor(doctor::DoctorArgs),
+    /// Print the completions for a shell
+    Completions(completions::CompletionsArgs),
+    /// Write the manual pages into a folder
+    Man(man::ManArgs),
     /// Play a part in the demo
     #[command(hide = true)]
     DemoActor(actor::ActorArgs),
@@ -96,6 +102,8 @@ pub fn run(asked: Asked) -> anyhow::Result<ExitCode> {
             Command::Trace(args) => trace::run(*args),
             Command::Demo(args) => demo::run(&args),
             Command::Doctor(args) => doctor::run(&args),
+            Command::Completions(args) => completions::run(&args),
+            Command::Man(args) => man::run(&args),
             Command::DemoActor(args) => Ok(actor::run(&args).map(|()| ExitCode::Done)?),
         },
     }

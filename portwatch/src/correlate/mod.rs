@@ -46,6 +46,8 @@ pub struct Settings {
     pub own_netns: u32,
     /// When the hooks were attached, on the boot clock: what they did not see can only be older.
     pub started_ns: u64,
+    /// Every socket that was open then has a record.
+    pub has_snapshot: bool,
     /// Processes remembered: [`PROCESS_CAPACITY`] unless there is a reason.
     pub processes: usize,
 }
@@ -162,6 +164,7 @@ impl Correlator {
             range: (refusal.range_low, refusal.range_high),
             has_listener: selection.has_listener,
             started_ns: self.settings.started_ns,
+            has_snapshot: self.settings.has_snapshot,
             when_ns: refusal.when_ns,
         };
         let resolved = resolve::resolve(&selection.suspects, &scene, &mut self.processes, lookups);

@@ -35,6 +35,8 @@ pub(super) struct Scene {
     pub(super) has_listener: bool,
     /// When the hooks were attached.
     pub(super) started_ns: u64,
+    /// What was open then is recorded, so that an unrecorded socket with a process is younger.
+    pub(super) has_snapshot: bool,
     /// When the refusal was.
     pub(super) when_ns: u64,
 }
@@ -153,7 +155,7 @@ fn build(
 /// that old.
 fn unrecorded(socket: &Socket, owner: &Owner, scene: &Scene) -> AssignedBy {
     let is_old = match owner {
-        Owner::Found(info) => info.id.start_ns() <= scene.started_ns,
+        Owner::Found(info) => !scene.has_snapshot && info.id.start_ns() <= scene.started_ns,
         // Nothing lingers longer: a minute in FIN_WAIT2 and one in TIME_WAIT.
         Owner::Nobody(UnnamedReason::NotRecorded) => {
             scene.when_ns.saturating_sub(scene.started_ns) < LINGER_NS

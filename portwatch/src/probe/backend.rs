@@ -27,6 +27,17 @@ pub enum Target {
     Syscall(&'static str),
 }
 
+impl Target {
+    /// The kernel function, where it attaches to one.
+    #[must_use]
+    pub fn function(self) -> Option<&'static str> {
+        match self {
+            Self::Fentry(function) | Self::Fexit(function, _) => Some(function),
+            Self::BtfTracepoint(_) | Self::Syscall(_) => None,
+        }
+    }
+}
+
 /// One program of the object and where it goes.
 #[derive(Clone, Copy, Debug)]
 pub struct Hook {

@@ -57,6 +57,13 @@ impl Kernel {
         self.btf.has_enumerator("BPF_FUNC_get_current_task_btf")
     }
 
+    /// Whether the hook has anything to do on this kernel. `inet_bind_conflict` came together with the table by address
+    /// (`bhash2`); before, every comparison went through `inet_rcv_saddr_equal`.
+    #[must_use]
+    pub fn has_use_for(&self, hook: &Hook) -> bool {
+        hook.target.function() != Some("inet_bind_conflict") || self.offsets.tb2_owners != ABSENT
+    }
+
     /// Whether the hook's function exists with the number of parameters that the program relies on. A moved parameter
     /// would be read as something else, silently.
     ///

@@ -42,7 +42,7 @@ pub struct Attached {
 pub fn attach(backend: Backend, kernel: &Kernel, sizes: Sizes) -> Result<Attached, Reason> {
     let mut ebpf = load(backend, kernel, sizes)?;
     let mut lost = Vec::new();
-    for hook in backend.hooks() {
+    for hook in backend.hooks().iter().filter(|hook| kernel.has_use_for(hook)) {
         let outcome = kernel.check(hook).and_then(|()| attach_hook(&mut ebpf, hook, kernel));
         match (outcome, hook.without) {
             (Ok(()), _) => {}

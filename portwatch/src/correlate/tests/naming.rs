@@ -1,10 +1,10 @@
 //! Whose the blamed socket is, and what class that makes.
 
 use super::world::{
-    NOW, SECOND, World, announced, assignment, conflict, connected, correlator, refusal, socket, task, v4,
-    walked,
+    NOW, SECOND, World, announced, assignment, conflict, conflict_under, connected, correlator, refusal,
+    settings, socket, task, v4, walked,
 };
-use crate::correlate::Report;
+use crate::correlate::{Report, Settings};
 use crate::decode::RawEvent;
 use crate::model::{AssignedBy, Cause, Conflict, Evidence, UnnamedReason};
 use portwatch_common::record::{flag, how};
@@ -221,6 +221,11 @@ fn an_unrecorded_socket_is_looked_for_and_the_evidence_says_so() {
     let holder = &found.holders[0];
     assert_eq!((culprit(&found), holder.evidence), (Some(20), Some(Evidence::SocketDump)));
     assert_eq!((holder.assigned_by, found.cause), (AssignedBy::Preexisting, Cause::EphemeralClient));
+
+    // What was open at the start would have a record: this one was missed later, and nothing is claimed of its past.
+    let settings = Settings { has_snapshot: true, ..settings() };
+    let missed = conflict_under(settings, &mut world, &[walked(connected(2, 1), None)], refusal(victim));
+    assert_eq!((culprit(&missed), missed.holders[0].assigned_by), (Some(20), AssignedBy::Unknown));
 
     world.open.clear();
     let gone = conflict(&mut world, &[walked(connected(2, 1), None)], refusal(victim));

@@ -96,13 +96,18 @@ impl Lookups for World {
 }
 
 pub(super) fn correlator() -> Correlator {
-    Correlator::new(Settings {
+    Correlator::new(settings())
+}
+
+pub(super) fn settings() -> Settings {
+    Settings {
         backend: "fexit".into(),
         era: Era { orphans_are_roots: false },
         own_netns: NETNS,
         started_ns: NOW - 600 * SECOND,
+        has_snapshot: false,
         processes: PROCESS_CAPACITY,
-    })
+    }
 }
 
 pub(super) fn task(tgid: u32, comm: &str) -> Task {
@@ -186,7 +191,17 @@ pub(super) fn refusal(victim: Task) -> Refusal {
 
 /// Feeds a whole group and expects a new conflict of it.
 pub(super) fn conflict(world: &mut World, records: &[Holder], refusal: Refusal) -> Conflict {
-    let mut correlator = correlator();
+    conflict_under(settings(), world, records, refusal)
+}
+
+/// The same with other settings.
+pub(super) fn conflict_under(
+    settings: Settings,
+    world: &mut World,
+    records: &[Holder],
+    refusal: Refusal,
+) -> Conflict {
+    let mut correlator = Correlator::new(settings);
     for record in records {
         assert!(correlator.accept(RawEvent::Holder(Box::new(*record)), world).is_none());
     }
