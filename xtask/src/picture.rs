@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 
 use crate::{build, project, run};
 
-/// Columns of the terminal in the picture.
+/// Columns that the program is told; paragraphs are folded there.
 const COLUMNS: usize = 110;
 /// Size of a character, in SVG units.
 const CELL: (f32, f32) = (8.0, 17.0);
@@ -74,7 +74,9 @@ fn spans(line: &str) -> Vec<Span> {
 
 fn svg(screen: &str) -> String {
     let lines: Vec<&str> = screen.lines().collect();
-    let width = CELL.0 * COLUMNS as f32 + 2.0 * MARGIN;
+    let length = |line: &&str| -> usize { spans(line).iter().map(|span| span.text.chars().count()).sum() };
+    let columns = lines.iter().map(length).max().unwrap_or(COLUMNS);
+    let width = CELL.0 * columns as f32 + 2.0 * MARGIN;
     let height = CELL.1 * lines.len() as f32 + 2.0 * MARGIN;
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" \

@@ -66,8 +66,8 @@ struct Story {
     /// The port reserved then.
     reserved: u16,
     /// A and C once more, with the port reserved.
-    service_a_again: Part,
-    service_c_again: Part,
+    service_a_again: Option<Part>,
+    service_c_again: Option<Part>,
 }
 
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -104,7 +104,8 @@ async fn perform(args: &DemoArgs) -> anyhow::Result<()> {
     let mut pipeline = Pipeline::start(args.backend.forced(), Sizes::default())?;
     let backend = pipeline.status().backend.name();
     tell(&format!(
-        "A network namespace of its own (netns {}), where clients get ports {}-{}. portwatch watches (backend {backend}).\n",
+        "A network namespace of its own (netns {}), in which clients get ports {}-{}.\n\
+         portwatch watches, with the backend {backend}.\n",
         stage.inode()?,
         RANGE.0,
         RANGE.1
@@ -118,6 +119,7 @@ async fn perform(args: &DemoArgs) -> anyhow::Result<()> {
     tell(&format!("  net.ipv4.ip_local_reserved_ports = {port}\n"))?;
     stage.reserve(port)?;
     let story = repeat(&stage, first, services, &tell).await?;
+    drop(stage);
     match args.output {
         Telling::Text => tell("\nEverything is cleaned up: the namespace and its services are gone.")?,
         Telling::Json => writeln!(io::stdout(), "{}", serde_json::to_string(&story)?)?,
@@ -168,21 +170,20 @@ async fn steal(
     let named =
         conflict.holders.first().and_then(|holder| holder.process.as_ref()).map(|process| process.pid);
     ensure!(named == Some(a.pid), "portwatch did not name service A ({}), but {named:?}", a.pid);
-    let (pid_a, pid_b, pid_c) = (a.pid, b.pid, c.pid);
     let story = Story {
         schema: 1,
         netns,
         range: RANGE,
         backend: pipeline.status().backend.name(),
         port,
-        service_a: Part { pid: pid_a, port: Some(port) },
-        service_b: Part { pid: pid_b, port: Some(PORT_OF_B) },
-        service_c: Part { pid: pid_c, port: None },
+        service_a: Part { pid: a.pid, port: Some(port) },
+        service_b: Part { pid: b.pid, port: Some(PORT_OF_B) },
+        service_c: Part { pid: c.pid, port: None },
         refused,
         conflict,
         reserved: port,
-        service_a_again: Part { pid: 0, port: None },
-        service_c_again: Part { pid: 0, port: None },
+        service_a_again: None,
+        service_c_again: None,
     };
     Ok((story, Services { a, b }))
 }
@@ -203,8 +204,8 @@ async fn repeat(
     let c = Service::start(stage, "service-c", "listen", port).await?;
     ensure!(c.answer == Answer::Port(port), "service C was refused port {port} again: {:?}", c.answer);
     tell(&format!("5. service-c[{}] listens on 127.0.0.1:{port}.", c.pid))?;
-    story.service_a_again = Part { pid: a.pid, port: Some(other) };
-    story.service_c_again = Part { pid: c.pid, port: Some(port) };
+    story.service_a_again = Some(Part { pid: a.pid, port: Some(other) });
+    story.service_c_again = Some(Part { pid: c.pid, port: Some(port) });
     for service in [c, a, b] {
         service.dismiss().await?;
     }
@@ -231,6 +232,5 @@ async fn conflict(pipeline: &mut Pipeline, netns: u64, port: u16) -> anyhow::Res
 fn show(conflict: &Conflict) -> io::Result<()> {
     let width = width_of_stdout().unwrap_or(120);
     let mut terminal = Terminal::new(anstream::stdout(), Form::Wide, width, TimeZone::system());
-    terminal.conflict(conflict)?;
-    writeln!(io::stdout())
+    terminal.conflict(conflict)
 }
