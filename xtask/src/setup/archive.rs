@@ -29,7 +29,10 @@ impl Archive {
     /// Makes the state and fetches the lists unless they are fresh.
     pub(crate) fn open(suites: &[&str], architecture: &'static str) -> Result<Self> {
         if run::find("apt-get").is_none() {
-            bail!("packages of other Debian releases are needed, and there is no apt here");
+            bail!(
+                "kernels for virtual machines come from Debian through apt-get, and there is none here: use a Debian or \
+                 Ubuntu machine, or test on this kernel alone: cargo xtask test --lane 2"
+            );
         }
         let name = format!("{architecture}-{}", suites.join("-"));
         let lock = cache::lock(&format!("apt-{name}"))?;
