@@ -120,6 +120,12 @@ impl Reason {
                     return Self::system(&format!("loading {at}"), io_error);
                 }
                 let log = verifier_log.to_string();
+                if log.contains("cannot use helper bpf_probe_read") {
+                    return Self::new(
+                        format!("loading {at}: this kernel forbids BPF to read kernel memory: {}", policy()),
+                        "boot without lockdown=confidentiality; lockdown=integrity is fine",
+                    );
+                }
                 let last: Vec<&str> = log.lines().rev().filter(|line| !line.is_empty()).take(4).collect();
                 let last = last.into_iter().rev().collect::<Vec<_>>().join("; ");
                 Self::new(
