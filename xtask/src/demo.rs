@@ -44,5 +44,5 @@ fn in_a_machine(series: &str, arguments: &[String]) -> Result<i32> {
     eprintln!("  boot Linux {}: emulated, so everything takes some seconds", kernel.release);
     let mut command = vec!["/bin/portwatch".to_owned(), "demo".to_owned()];
     command.extend_from_slice(arguments);
-    run_guest(&Machine::usual(&kernel), &binaries, &command, &mut |line| println!("{line}"))
+    run_guest(&Machine::usual(&kernel), &binaries, &command, &mut run::pass_on)
 }

@@ -62,12 +62,15 @@ fn suites(series: &str) -> &'static [&'static str] {
 
 const MODULES: [&str; 3] = ["inet_diag", "tcp_diag", "udp_diag"];
 
-/// The newest kernel of a series such as `6.12` or `7.x`, from the cache or from Debian.
+/// The newest kernel of a series such as `6.12` or `7.x`, from the cache or from Debian, and what it takes to boot it.
 pub(crate) fn obtain(arch: Arch, series: &str) -> Result<Kernel> {
-    let dir = cache::dir()?.join("kernels").join(arch.name()).join(series);
+    let emulator = if arch == Arch::X86_64 { apt::QEMU_X86 } else { apt::QEMU_ARM };
+    apt::install(&[emulator, apt::BUSYBOX], "to boot virtual machines")?;
+    let kernels = cache::dir()?.join("kernels").join(arch.name());
+    let dir = kernels.join(series);
     let _lock = cache::lock(&format!("kernel-{}-{series}", arch.name()))?;
     if !dir.join("complete").is_file() {
-        let fresh = dir.with_extension("new");
+        let fresh = kernels.join(format!("{series}.new"));
         let _ = fs::remove_dir_all(&fresh);
         fs::create_dir_all(&fresh)?;
         fetch(arch, series, &fresh)?;
@@ -129,7 +132,11 @@ fn newest(archive: &Archive, arch: Arch, series: &str) -> Result<Package> {
     let is_unsigned = |name: &str| name.contains("unsigned");
     found.sort_by_key(|package| (numbers(&package.release), is_unsigned(&package.name)));
     let Some(mut newest) = found.pop() else {
-        bail!("Debian's {} has no cloud kernel {series} for {}", suites(series).join(" and "), arch.debian());
+        let suites = suites(series).join(" and ");
+        bail!(
+            "Debian's {suites} has no cloud kernel {series} for {}; take 5.10, 6.1, 6.12 or 7.x",
+            arch.debian()
+        );
     };
     if let Some(modules) = &newest.modules
         && !archive.names(modules)?.contains(modules)

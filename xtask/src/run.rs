@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -73,10 +74,25 @@ pub(crate) fn as_root(program: &Path) -> Result<Command> {
             program.display()
         );
     }
-    eprintln!("  as root, through sudo: {}", program.display());
+    say_once(program);
     let mut command = Command::new("sudo");
     command.arg(program);
     Ok(command)
+}
+
+/// Prints a line that another program said. A reader that has gone (`| head`) is no reason to stop that program.
+pub(crate) fn pass_on(line: &str) {
+    let _ = writeln!(io::stdout(), "{line}");
+}
+
+/// Says that a program is started as root, once a program.
+fn say_once(program: &Path) {
+    static SAID: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+    let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
+    if !said.iter().any(|path| path == program) {
+        eprintln!("  as root, through sudo: {}", program.display());
+        said.push(program.to_path_buf());
+    }
 }
 
 /// Finds a program on PATH.

@@ -15,7 +15,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::build::{self, Binaries};
 use crate::initramfs::Initramfs;
 use crate::kernels::{self, Arch, Kernel};
-use crate::project;
+use crate::{project, run};
 use crate::setup::apt;
 
 /// Boot a kernel and run a command in it
@@ -98,7 +98,7 @@ pub(crate) fn run(args: &Args) -> Result<i32> {
         files: args.file.iter().map(|text| parse_file(text)).collect::<Result<_>>()?,
         ..Machine::usual(&kernel)
     };
-    run_guest(&machine, &binaries, &args.command, &mut |line| println!("{line}"))
+    run_guest(&machine, &binaries, &args.command, &mut run::pass_on)
 }
 
 fn parse_file(text: &str) -> Result<(PathBuf, String)> {
@@ -113,8 +113,6 @@ pub(crate) fn run_guest(
     command: &[String],
     on_line: &mut dyn FnMut(&str),
 ) -> Result<i32> {
-    let package = if machine.kernel.arch == Arch::X86_64 { apt::QEMU_X86 } else { apt::QEMU_ARM };
-    apt::install(&[package, apt::BUSYBOX], "to boot virtual machines")?;
     let initrd = write_initramfs(machine, binaries, command)?;
     let start = Instant::now();
     let mut child = qemu(machine, &initrd).spawn().context("cannot start QEMU")?;
@@ -140,7 +138,9 @@ fn follow(
     loop {
         let line = match lines.recv_timeout(machine.timeout.saturating_sub(start.elapsed())) {
             Ok(line) => line,
-            Err(RecvTimeoutError::Timeout) => bail!("gave no answer for {} s", machine.timeout.as_secs()),
+            Err(RecvTimeoutError::Timeout) => {
+                bail!("was not done after {} s and is ended (vm takes --timeout)", machine.timeout.as_secs())
+            }
             Err(RecvTimeoutError::Disconnected) => break,
         };
         if !is_up {

@@ -7,6 +7,7 @@ use crate::model::{Cause, Protocol};
 use crate::owner::netns;
 use crate::pipeline::{Pipeline, Stop};
 use crate::probe::{Backend, Sizes};
+use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use std::io::{self, Write as _};
 use std::ops::RangeInclusive;
@@ -196,7 +197,7 @@ async fn trace(options: &Options) -> anyhow::Result<ExitCode> {
     let outcome =
         follow(&mut feed.events, correlator, lookups, &mut printer, options.duration, stop.wait()).await;
     let summary = Summary { lost: pipeline.losses(), ..printer.summary().clone() };
-    outcome?;
+    outcome.context("cannot write what was seen")?;
     writeln!(io::stderr(), "{summary}")?;
     Ok(if options.check && summary.conflicts > 0 { ExitCode::Found } else { ExitCode::Done })
 }

@@ -1,10 +1,10 @@
 //! The source of `core` and `std`, which building for BPF and for arm64 needs.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::{env, fs};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use super::archive::Archive;
 use crate::{cache, project, run};
@@ -22,6 +22,10 @@ pub(crate) struct Source {
 const CHOICE: &str = "PORTWATCH_RUST_SRC";
 
 impl Source {
+    fn is_complete(&self) -> bool {
+        ["library/core/src/lib.rs", "library/Cargo.lock"].iter().all(|file| self.root.join(file).is_file())
+    }
+
     /// Tells cargo where the source is.
     pub(crate) fn apply(&self, command: &mut Command) {
         if self.is_apart {
@@ -30,53 +34,61 @@ impl Source {
     }
 }
 
-/// The source, from the toolchain, through rustup, or from Debian's package of exactly this compiler's version.
+/// The source: that of the toolchain, else through rustup, else Debian's package of exactly this compiler's version.
 pub(crate) fn obtain() -> Result<Source> {
-    let own = sysroot()?.join("lib/rustlib/src/rust");
     let _lock = cache::lock("rust-src")?;
-    if env::var_os(CHOICE).is_none_or(|choice| choice != "deb") {
-        if !is_complete(&own) && run::find("rustup").is_some() {
-            let mut add = Command::new("rustup");
-            add.current_dir(project::root());
-            let why = "the source of core, to build the kernel side";
-            // Where rustup cannot reach its server, Debian's package follows.
-            let _ =
-                run::quiet(add.args(["component", "add", "rust-src"]), "rustup component add rust-src", why);
-        }
-        if is_complete(&own) {
-            return Ok(Source { root: own, is_apart: false });
-        }
+    let own = Source { root: sysroot()?.join("lib/rustlib/src/rust"), is_apart: false };
+    let debian = debian()?;
+    if env::var_os(CHOICE).is_some_and(|choice| choice == "deb") {
+        return fetch(debian);
     }
-    from_debian()
+    if !own.is_complete() && !debian.is_complete() && run::find("rustup").is_some() {
+        let mut add = Command::new("rustup");
+        add.current_dir(project::root()).args(["component", "add", "rust-src"]);
+        // Where rustup cannot reach its server, Debian's package follows.
+        let _ = run::quiet(
+            &mut add,
+            "rustup component add rust-src",
+            "the source of core, to build the kernel side",
+        );
+    }
+    if own.is_complete() { Ok(own) } else { fetch(debian) }
 }
 
-fn from_debian() -> Result<Source> {
+/// Where Debian's package is unpacked.
+fn debian() -> Result<Source> {
     let version = compiler_version()?;
-    let dir = cache::dir()?.join(format!("rust-src-{version}"));
-    let root = dir.join(format!("usr/src/rustc-{version}"));
-    if !is_complete(&root) {
-        let archive = Archive::open(&["trixie-backports", "forky", "sid"], "amd64")?;
-        let versions = archive.versions("rust-src")?;
-        let wanted = versions.iter().find(|found| found.starts_with(&format!("{version}+")));
-        let wanted = wanted.with_context(|| {
-            format!(
-                "Debian has no rust-src {version} any more (it has {}); rustup component add rust-src",
-                versions.join(", ")
-            )
-        })?;
-        let _ = fs::remove_dir_all(&dir);
-        archive.unpack(
-            &format!("rust-src={wanted}"),
-            &dir,
-            "the source of core, to build the kernel side",
-        )?;
-    }
-    ensure!(is_complete(&root), "the package rust-src has no library in {}", root.display());
+    let root = cache::dir()?.join(format!("rust-src-{version}/usr/src/rustc-{version}"));
     Ok(Source { root, is_apart: true })
 }
 
-fn is_complete(root: &Path) -> bool {
-    root.join("library/core/src/lib.rs").is_file() && root.join("library/Cargo.lock").is_file()
+/// Fetches Debian's package, unless it is there.
+fn fetch(source: Source) -> Result<Source> {
+    if source.is_complete() {
+        return Ok(source);
+    }
+    if run::find("apt-get").is_none() {
+        bail!(
+            "the source of core is missing, and there is no apt here to get Debian's; type: rustup component add rust-src"
+        );
+    }
+    let version = compiler_version()?;
+    let archive = Archive::open(&["trixie-backports", "forky", "sid"], "amd64")?;
+    let versions = archive.versions("rust-src")?;
+    let wanted = versions.iter().find(|found| found.starts_with(&format!("{version}+"))).with_context(|| {
+        let there = versions.join(", ");
+        format!("Debian has no rust-src {version} (it has {there}); what gets it: rustup component add rust-src")
+    })?;
+    let dir = cache::dir()?.join(format!("rust-src-{version}"));
+    // An interrupted run leaves nothing that looks complete.
+    let fresh = cache::dir()?.join(format!("rust-src-{version}.new"));
+    for old in [&dir, &fresh] {
+        let _ = fs::remove_dir_all(old);
+    }
+    archive.unpack(&format!("rust-src={wanted}"), &fresh, "the source of core, to build the kernel side")?;
+    fs::rename(&fresh, &dir)?;
+    ensure!(source.is_complete(), "the package rust-src has no library in {}", source.root.display());
+    Ok(source)
 }
 
 /// Where the compiler lives.

@@ -73,16 +73,19 @@ fn lane_1(score: &mut Score) {
         command
     };
     let user_side = ["--workspace", "--exclude", "portwatch-ebpf"];
-    let step = |what: &str, words: &[&str]| run::quiet(&mut cargo(words), what, "lane 1");
-    score.judge("formatting", step("cargo fmt --check", &["fmt", "--all", "--check"]));
+    let step = |what: &str, why: &str, words: &[&str]| run::quiet(&mut cargo(words), what, why);
+    score.judge("formatting", step("cargo fmt --check", "one layout for all", &["fmt", "--all", "--check"]));
     score.judge("tidy", tidy::check());
     let clippy =
         [&["clippy"], &user_side[..], &["--all-targets", "--locked", "--", "-D", "warnings"]].concat();
-    score.judge("clippy, user side", step("clippy, user side", &clippy));
+    score.judge("clippy, user side", step("clippy, user side", "the project's lints", &clippy));
     score.judge("clippy, kernel side", bpf::clippy());
     score.judge("the committed objects are what the source gives", bpf::check());
     let tests = [&["test"], &user_side[..], &["--locked"]].concat();
-    score.judge("unit and property tests", step("cargo test", &tests));
+    score.judge(
+        "unit and property tests",
+        step("cargo test", "rules, decoder, correlator, command line", &tests),
+    );
 }
 
 /// Plays the lineup on this kernel.

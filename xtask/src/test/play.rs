@@ -5,7 +5,7 @@ use std::io::Write as _;
 
 use anyhow::{Context as _, Result};
 
-use crate::project;
+use crate::{project, run};
 
 /// What the lineup said, and how it ended.
 #[derive(Clone, Debug, Default)]
@@ -34,7 +34,7 @@ impl Play {
 
     /// Takes a line.
     pub(super) fn hear(&mut self, line: String) {
-        println!("    {line}");
+        run::pass_on(&format!("    {line}"));
         // A full disk is no reason to stop: the line has been shown.
         let _ = writeln!(self.log, "{line}");
         self.lines.push(line);
