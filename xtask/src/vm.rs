@@ -15,8 +15,8 @@ use anyhow::{Context as _, Result, bail};
 use crate::build::{self, Binaries};
 use crate::initramfs::Initramfs;
 use crate::kernels::{self, Arch, Kernel};
-use crate::{project, run};
 use crate::setup::apt;
+use crate::{project, run};
 
 /// Boot a kernel and run a command in it
 #[derive(clap::Args, Debug)]
