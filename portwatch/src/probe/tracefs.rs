@@ -27,6 +27,8 @@ pub(super) fn with_tracefs<T: Send>(work: impl FnOnce() -> T + Send) -> T {
 fn mount_privately() -> rustix::io::Result<()> {
     // SAFETY: only this short-lived thread leaves the namespace; it shares no file descriptor table change.
     unsafe { unshare_unsafe(UnshareFlags::NEWNS) }?;
-    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
+    let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+    // What is mounted below /sys must not show outside. Inside a chroot "/" is often no mount of its own, but /sys is.
+    mount_change("/sys", private).or_else(|_| mount_change("/", private))?;
     mount("tracefs", TRACEFS, "tracefs", MountFlags::empty(), None)
 }
