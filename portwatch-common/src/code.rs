@@ -42,6 +42,16 @@ pub mod operation {
     pub const AUTOBIND: u8 = 4;
 }
 
+/// A function of the kernel between whose entry and return something must be kept: part of [`crate::CallKey`].
+pub mod function {
+    /// `inet_csk_get_port`.
+    pub const TCP_PORT: u32 = 1;
+    /// `udp_lib_get_port`, from the entry of `inet_autobind` on where that leads to it.
+    pub const UDP_PORT: u32 = 2;
+    /// `inet_hash_connect` and its IPv6 sister.
+    pub const CONNECT: u32 = 3;
+}
+
 /// How a holder was met: values of [`crate::Holder::found_by`].
 pub mod found_by {
     /// The kernel's own comparison said "conflict" for this socket, in this very call.

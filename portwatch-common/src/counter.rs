@@ -27,6 +27,10 @@ counters! {
     ASSIGNMENTS = 7, "assignments";
     /// Sockets found by the start-up snapshot.
     PREEXISTING = 8, "preexisting";
+    /// Entries or returns of a function for which the kernel's probe did not fire, so that a call was not understood.
+    PROBES_MISSED = 9, "probes_missed";
+    /// Calls not understood because `CALLS` was full.
+    CALLS_FULL = 10, "calls_full";
 }
 
 /// Number of counters.

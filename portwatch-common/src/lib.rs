@@ -14,5 +14,6 @@ pub mod record;
 
 pub use offsets::Offsets;
 pub use record::{
-    Assignment, Attempt, Holder, LastOwner, PortKey, Process, ProcessKey, Refusal, Socket, Task, Tuning,
+    Assignment, Attempt, Call, CallKey, Holder, LastOwner, PortKey, Process, ProcessKey, Refusal, Socket,
+    Task, Tuning,
 };

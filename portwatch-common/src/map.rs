@@ -10,6 +10,8 @@ pub const LAST: &str = "LAST";
 pub const PROCESS: &str = "PROCESS";
 /// bind() and listen() calls that are being decided right now, by thread.
 pub const ATTEMPTS: &str = "ATTEMPTS";
+/// Functions that a thread is inside, with what their return needs to know.
+pub const CALLS: &str = "CALLS";
 /// Per-CPU counters, indexed by [`crate::counter`].
 pub const COUNTERS: &str = "COUNTERS";
 /// The ring buffer: refusals, their holders, new processes.
@@ -30,5 +32,7 @@ pub const LAST_ENTRIES: u32 = 65_536;
 pub const PROCESS_ENTRIES: u32 = 16_384;
 /// Entries of [`ATTEMPTS`]: threads inside bind() or listen() at one time.
 pub const ATTEMPTS_ENTRIES: u32 = 4_096;
+/// Entries of [`CALLS`].
+pub const CALLS_ENTRIES: u32 = 4_096;
 /// Bytes of the ring buffer: a power of two and a multiple of the page size.
 pub const EVENTS_BYTES: u32 = 1 << 20;

@@ -115,6 +115,10 @@ offsets! {
     sk_kern_sock: "sock.sk_kern_sock" Bit Optional;
     /// SO_REUSEPORT group.
     sk_reuseport_cb: "sock.sk_reuseport_cb" Byte Optional;
+    /// Set for the TCP sockets of a multipath one; absent where that is not built in.
+    tcp_is_mptcp: "tcp_sock.is_mptcp" Byte Optional;
+    /// The TCP socket through which a multipath one took its port.
+    mptcp_first: "mptcp_sock.first" Byte Optional;
     /// Local port, network order; kept where `skc_num` is already cleared.
     inet_sport: "inet_sock.inet_sport" Byte Required;
     /// Creator's cgroup.

@@ -3,7 +3,7 @@
 //! Addresses are 16 bytes in network order; an `AF_INET` address fills the first four. Times are nanoseconds on the
 //! boot clock (`CLOCK_BOOTTIME`). Ports are in host order.
 
-pub use crate::code::{flag, found_by, how, operation, refusal_flag, tag};
+pub use crate::code::{flag, found_by, function, how, operation, refusal_flag, tag};
 
 /// A task, as it was in the moment of the event. Identity is (`tgid`, `start_ns`).
 #[repr(C)]
@@ -202,6 +202,30 @@ pub struct ProcessKey {
     pub pad: u32,
 }
 
+/// A thread inside a [`function`] of the kernel: the key of `CALLS`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct CallKey {
+    /// Thread id.
+    pub tid: u32,
+    /// [`function`].
+    pub function: u32,
+}
+
+/// What is known at the entry of a function and needed at its return: the value of `CALLS`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Call {
+    /// Address of the socket.
+    pub sk: u64,
+    /// The wanted port, 0 where the kernel chooses.
+    pub port: u16,
+    /// [`how`] the socket comes to a port that the kernel chooses.
+    pub how: u8,
+    /// Always 0.
+    pub pad: [u8; 5],
+}
+
 /// A bind() or listen() on its way: what the thread asked for and, from the verdict hooks, what stood against it.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -222,6 +246,10 @@ pub struct Attempt {
     pub has_address: u8,
     /// Always 0.
     pub pad: [u8; 6],
+    /// The socket that is being compared by address right now (kprobe backend).
+    pub compared: u64,
+    /// The socket that is being judged by the whole rule right now (kprobe backend).
+    pub judged: u64,
     /// The socket of `has_by_address`, with its assignment.
     pub by_address: Holder,
     /// The socket of `has_by_rule`, with its assignment.
@@ -239,14 +267,10 @@ impl Attempt {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tuning {
-    /// 1: every release is remembered in `LAST`; 0: only where TIME_WAIT needs it.
-    pub keep_last: u32,
     /// 1: the current task can be had as a typed pointer, whose fields are plain loads (5.11+).
     pub task_btf: u32,
     /// 1: UDP records go to `DATAGRAMS`, because this backend sees no UDP release.
     pub datagrams: u32,
-    /// Always 0.
-    pub pad: u32,
 }
 
 const _: () = {
@@ -259,6 +283,8 @@ const _: () = {
     assert!(size_of::<PortKey>() == 8 && align_of::<PortKey>() == 4);
     assert!(size_of::<LastOwner>() == 120 && align_of::<LastOwner>() == 8);
     assert!(size_of::<ProcessKey>() == 16 && align_of::<ProcessKey>() == 8);
-    assert!(size_of::<Attempt>() == 32 + 2 * 192 && align_of::<Attempt>() == 8);
-    assert!(size_of::<Tuning>() == 16 && align_of::<Tuning>() == 4);
+    assert!(size_of::<Attempt>() == 48 + 2 * 192 && align_of::<Attempt>() == 8);
+    assert!(size_of::<CallKey>() == 8 && align_of::<CallKey>() == 4);
+    assert!(size_of::<Call>() == 16 && align_of::<Call>() == 8);
+    assert!(size_of::<Tuning>() == 8 && align_of::<Tuning>() == 4);
 };

@@ -54,20 +54,6 @@ pub(crate) fn record_preexisting(sk: *const u8, protocol: u16, port: u16, owner:
     store(sk as u64, protocol, &assignment, Earlier::Keep);
 }
 
-/// The kernel chose this UDP port because the socket sent or connected, not because of bind(0).
-#[inline(always)]
-pub(crate) fn mark_autobound(sk: *const u8) {
-    let key = sk as u64;
-    if let Some(record) = PORTS.get_ptr_mut(key) {
-        // SAFETY: the record stays in place while the socket, which the caller has locked, holds its port.
-        unsafe {
-            if (*record).how == how::BIND0 {
-                (*record).how = how::AUTOBIND;
-            }
-        }
-    }
-}
-
 #[inline(always)]
 fn store(key: u64, protocol: u16, assignment: &Assignment, earlier: Earlier) {
     if constant!(TUNING.datagrams) != 0 && sock::is_datagram(protocol) {

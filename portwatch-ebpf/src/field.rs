@@ -2,6 +2,7 @@
 
 use core::mem::MaybeUninit;
 
+use aya_ebpf::EbpfContext;
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
 use portwatch_common::offsets::ABSENT;
 
@@ -75,6 +76,12 @@ macro_rules! present {
     };
 }
 pub(crate) use present;
+
+/// An argument of a typed hook as a plain number: global functions take no typed pointers.
+#[inline(always)]
+pub(crate) fn number(ctx: &impl EbpfContext, argument: u32) -> u64 {
+    Probed::read(ctx.as_ptr().cast(), argument * 8)
+}
 
 /// Reads the bit field that starts at bit `position`; `mask` says how many bits it has.
 #[inline(always)]

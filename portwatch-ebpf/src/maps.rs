@@ -3,8 +3,11 @@
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{HashMap, LruHashMap, PerCpuArray, RingBuf};
 use portwatch_common::{
-    Assignment, Attempt, LastOwner, Offsets, PortKey, ProcessKey, Tuning, counter,
-    map::{ATTEMPTS_ENTRIES, DATAGRAMS_ENTRIES, EVENTS_BYTES, LAST_ENTRIES, PORTS_ENTRIES, PROCESS_ENTRIES},
+    Assignment, Attempt, Call, CallKey, LastOwner, Offsets, PortKey, ProcessKey, Tuning, counter,
+    map::{
+        ATTEMPTS_ENTRIES, CALLS_ENTRIES, DATAGRAMS_ENTRIES, EVENTS_BYTES, LAST_ENTRIES, PORTS_ENTRIES,
+        PROCESS_ENTRIES,
+    },
 };
 
 #[map]
@@ -18,6 +21,8 @@ pub(crate) static PROCESS: LruHashMap<ProcessKey, u8> = LruHashMap::with_max_ent
 #[map]
 pub(crate) static ATTEMPTS: HashMap<u64, Attempt> = HashMap::with_max_entries(ATTEMPTS_ENTRIES, 0);
 #[map]
+pub(crate) static CALLS: HashMap<CallKey, Call> = HashMap::with_max_entries(CALLS_ENTRIES, 0);
+#[map]
 pub(crate) static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(counter::COUNT, 0);
 #[map]
 pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(EVENTS_BYTES, 0);
@@ -28,7 +33,7 @@ pub(crate) static OFFSETS: Offsets = Offsets::UNKNOWN;
 
 /// Filled in by user space before the load; constants to the verifier.
 #[unsafe(no_mangle)]
-pub(crate) static TUNING: Tuning = Tuning { keep_last: 0, task_btf: 0, datagrams: 0, pad: 0 };
+pub(crate) static TUNING: Tuning = Tuning { task_btf: 0, datagrams: 0 };
 
 /// Reads one field of a read-only global in a way that the compiler cannot fold at build time.
 macro_rules! constant {

@@ -3,25 +3,21 @@
 use aya_ebpf::helpers::bpf_ktime_get_boot_ns;
 use portwatch_common::{Assignment, LastOwner, PortKey, Socket, counter};
 
-use crate::maps::{LAST, PORTS, constant, count};
+use crate::maps::{DATAGRAMS, LAST, PORTS, count};
 use crate::sock;
 
-/// The socket has no port any more.
+/// The socket, or its TIME_WAIT stand-in, has no port any more.
 #[inline(always)]
-pub(crate) fn released(sk: *const u8) {
-    let key = sk as u64;
-    if constant!(TUNING.keep_last) != 0 {
-        remember(sk);
-    }
+pub(crate) fn released(sk: u64) {
     // Most releases on a server are of accepted sockets, which have no record: a failed delete is the normal case.
-    let _ = PORTS.remove(key);
+    let _ = PORTS.remove(sk);
 }
 
-/// A TIME_WAIT socket came to its end.
+/// The kernel had no port to give, and the record was made before it looked for one.
 #[inline(always)]
-pub(crate) fn forget(time_wait: u64) {
-    // Without a record: its socket was older than portwatch, or accepted.
-    let _ = PORTS.remove(time_wait);
+pub(crate) fn never_given(sk: u64) {
+    let _ = PORTS.remove(sk);
+    let _ = DATAGRAMS.remove(sk);
 }
 
 /// The kernel replaced the socket by a TIME_WAIT one, which keeps the port and knows no owner.

@@ -55,6 +55,16 @@ pub(crate) fn of_descriptor(fd: u32) -> *const u8 {
     if file == 0 { core::ptr::null() } else { of_file(file as *const u8) }
 }
 
+/// The socket that stands in the port table for `sk`: of a multipath one the TCP socket that it has made for itself.
+#[inline(always)]
+pub(crate) fn on_port(sk: *const u8) -> *const u8 {
+    if !present!(mptcp_first) || protocol(sk) != IPPROTO_MPTCP {
+        return sk;
+    }
+    let first: u64 = field!(Probed, sk, mptcp_first);
+    if first == 0 { sk } else { first as *const u8 }
+}
+
 /// Inode of the socket's file; 0 for orphans and for sockets of the kernel, whose null pointers read as zero.
 #[inline(always)]
 pub(crate) fn inode<A: Access>(sk: *const u8) -> u64 {
@@ -116,6 +126,19 @@ pub(crate) fn describe(sk: *const u8, facts: &mut Socket) {
     fill!(facts.protocol, sk, sk_protocol);
     fill!(facts.kind, sk, sk_type);
     facts.flags |= full_flags(sk);
+    // The kernel makes the TCP sockets of a multipath one for the process, which has it open like any other.
+    let multipath = is_multipath(sk, facts.protocol);
+    facts.protocol += multipath as u16 * (IPPROTO_MPTCP - IPPROTO_TCP);
+    facts.flags &= !(multipath * flag::KERNEL);
+}
+
+/// 1 for a TCP socket of a multipath one. Without a branch, like all that describes a socket.
+#[inline(always)]
+fn is_multipath(sk: *const u8, protocol: u16) -> u32 {
+    if !present!(tcp_is_mptcp) {
+        return 0;
+    }
+    some(field!(Probed, sk, tcp_is_mptcp)) * u32::from(protocol == IPPROTO_TCP)
 }
 
 /// IPPROTO_*; never of a TIME_WAIT socket, which has no such field.

@@ -1,6 +1,7 @@
 //! Which conflicts are wanted. Pure. Within one flag any value will do, among flags all must hold.
 
 use crate::model::{Cause, Conflict, Process, Protocol};
+use crate::owner::cgroup;
 use std::ops::RangeInclusive;
 
 /// What was asked for; empty lists ask for nothing in particular.
@@ -14,7 +15,7 @@ pub struct Filter {
     pub comms: Vec<String>,
     /// Effective uids, of the victim or of any holder.
     pub uids: Vec<u32>,
-    /// systemd units, of the victim or of any holder; `.service` may be left out.
+    /// systemd units, of the victim or of any holder; `.service` may be left out, and `\xNN` be written plainly.
     pub units: Vec<String>,
     /// The one network namespace.
     pub netns: Option<u32>,
@@ -50,10 +51,8 @@ fn anybody(conflict: &Conflict, holds: impl Fn(&Process) -> bool) -> bool {
 }
 
 fn is_unit(process: &Process, wanted: &str) -> bool {
-    process
-        .unit
-        .as_deref()
-        .is_some_and(|unit| unit == wanted || unit.strip_suffix(".service") == Some(wanted))
+    let is = |unit: &str| unit == wanted || unit.strip_suffix(".service") == Some(wanted);
+    process.unit.as_deref().is_some_and(|unit| is(unit) || is(&cgroup::unescape(unit)))
 }
 
 #[cfg(test)]
@@ -97,6 +96,16 @@ mod tests {
             assert!(admits(&Filter { units: vec![unit.into()], ..plain() }), "{unit}");
         }
         assert!(!admits(&Filter { units: vec!["ngin".into()], ..plain() }));
+    }
+
+    #[test]
+    fn an_escaped_unit_is_asked_for_in_either_way() {
+        let mut conflict = example::client();
+        conflict.victim.unit = Some(r"my\x2dapp.service".into());
+        for unit in [r"my\x2dapp.service", "my-app.service", "my-app"] {
+            assert!(Filter { units: vec![unit.into()], ..Filter::default() }.admits(&conflict), "{unit}");
+        }
+        assert!(!Filter { units: vec!["my".into()], ..Filter::default() }.admits(&conflict));
     }
 
     #[test]

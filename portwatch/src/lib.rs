@@ -18,3 +18,4 @@ pub mod rule;
 pub mod sink;
 pub mod source;
 pub mod text;
+pub mod who;

@@ -9,7 +9,6 @@ use crate::correlate::{Correlator, PROCESS_CAPACITY, Settings};
 use crate::exit_code::Refused;
 use crate::owner::{self, netns, now_boot_ns};
 use crate::probe::{Backend, Probe, Sizes, Status, Unavailable};
-use crate::rule::Era;
 use crate::source::{self, Feed};
 use crate::text;
 
@@ -38,13 +37,14 @@ impl Pipeline {
         let feed = source::spawn(ring)?;
         let settings = Settings {
             backend: probe.status().backend.name().to_owned(),
-            era: Era { orphans_are_roots: !probe.keeps_creator_uid() },
+            era: probe.era(),
             own_netns: netns::own(),
             started_ns,
             has_snapshot: probe.status().no_snapshot.is_none(),
             processes: PROCESS_CAPACITY,
         };
-        Ok(Self { probe, feed, correlator: Correlator::new(settings), lookups: owner::Live::new() })
+        let lookups = owner::Live::new().with_assignments(probe.assignments());
+        Ok(Self { probe, feed, correlator: Correlator::new(settings), lookups })
     }
 
     /// What runs, and what it cannot see.
@@ -62,6 +62,7 @@ impl Pipeline {
             ("undecodable", self.feed.losses.undecodable.load(Ordering::Relaxed)),
             ("foreign_holders", stats.foreign_holders),
             ("stray_holders", stats.stray_holders),
+            ("runs_skipped", self.probe.skipped_runs()),
         ];
         let kernel = self.probe.counters();
         kernel
@@ -109,7 +110,7 @@ fn refused(unavailable: &Unavailable) -> Refused {
         }
     }
     message.push_str(
-        "\n  without hooks: `portwatch doctor` explains; `ss -tuanp` shows present holders, clients included",
+        "\n  without hooks: `portwatch doctor` explains; `portwatch who PORT` shows present holders, clients included",
     );
     Refused::unsupported(message)
 }

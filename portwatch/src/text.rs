@@ -81,6 +81,20 @@ pub fn truncate(text: &str, columns: usize) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// The same, but cut at the beginning: of a pod's name the end tells it from its sisters.
+pub fn truncate_start(text: &str, columns: usize) -> Cow<'_, str> {
+    if width(text) <= columns {
+        return Cow::Borrowed(text);
+    }
+    let mut used = 1; // the ellipsis
+    let kept = text.char_indices().rev().take_while(|(_, c)| {
+        used += c.width().unwrap_or(0);
+        used <= columns
+    });
+    let from = kept.last().map_or(text.len(), |(at, _)| at);
+    Cow::Owned(if columns > 0 { format!("…{}", &text[from..]) } else { String::new() })
+}
+
 /// `head` followed by `tail`, cut to `columns` by shortening `head` only: a pid or a port must stay whole.
 pub fn truncate_head(head: &str, tail: &str, columns: usize) -> String {
     let room = columns.saturating_sub(width(tail));
@@ -130,6 +144,11 @@ mod tests {
         assert_eq!(truncate("日本語", 5), "日本…");
         assert_eq!(truncate("日本語", 4), "日…");
         assert_eq!(truncate("abc", 0), "");
+        assert_eq!(
+            (truncate_start("abcdef", 6), truncate_start("abcdefg", 6)),
+            ("abcdef".into(), "…cdefg".into())
+        );
+        assert_eq!((truncate_start("日本語", 4), truncate_start("abc", 0)), ("…語".into(), "".into()));
         assert_eq!(truncate_head("long-program-name", "[4121]", 12), "long-…[4121]");
         assert_eq!(pad("日", 4), "日  ");
     }

@@ -11,7 +11,11 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::clock::{self, Wall, Window};
 use crate::netns::Netns;
+use crate::portrait::Portrait;
 use crate::wire::{Command, Flag, Reply, SocketId, Transport};
+
+/// The kernel keeps no more of a name.
+pub(crate) const COMM_BYTES: usize = 15;
 
 /// Who a process is, in a way that outlives it.
 #[derive(Clone, Debug)]
@@ -21,6 +25,8 @@ pub(crate) struct Process {
     pub(crate) comm: Vec<u8>,
     pub(crate) start: Wall,
     pub(crate) alive: bool,
+    /// What else is known of it.
+    pub(crate) portrait: Portrait,
 }
 
 impl fmt::Display for Process {
@@ -65,7 +71,9 @@ impl Actor {
         let mut replies = BufReader::new(stdout);
         read_reply(&mut replies).with_context(|| format!("waiting for the actor {}", comm.display()))?;
         let start = clock::process_start(child.id())?;
-        let process = Process { pid: child.id(), comm: comm.as_encoded_bytes().to_vec(), start, alive: true };
+        let mut comm = comm.as_encoded_bytes().to_vec();
+        comm.truncate(COMM_BYTES);
+        let process = Process { pid: child.id(), comm, start, alive: true, portrait: Portrait::own() };
         Ok(Self { child, commands, replies, process })
     }
 

@@ -3,9 +3,9 @@
 use std::ffi::{CString, OsStr};
 use std::io::{self, BufRead, Write};
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -13,10 +13,16 @@ use rustix::fs::fstat;
 use rustix::io::Errno;
 use rustix::net::sockopt::{self, Timeout};
 use rustix::net::{
-    AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType, acceptfrom_with, bind, connect,
-    getpeername, getsockname, listen, sendto, socket_with,
+    AddressFamily, Protocol, RawProtocol, SendFlags, SocketAddrUnix, SocketFlags, SocketType,
+    acceptfrom_with, bind, connect, getpeername, getsockname, listen, sendto, socket_with,
 };
 use rustix::process::{Signal, set_parent_process_death_signal};
+
+mod raw;
+mod ring;
+
+pub(crate) use self::raw::{open_raw, set_raw};
+pub(crate) use self::ring::request;
 
 use crate::netns;
 use crate::wire::{Command, Flag, Reply, SocketId, Transport};
@@ -29,7 +35,7 @@ pub(crate) fn serve(namespace: &Path, comm: &OsStr) -> Result<()> {
     set_parent_process_death_signal(Some(Signal::KILL)).context("asking to end with the lineup")?;
     netns::enter_path(namespace)?;
     rustix::thread::set_name(&CString::new(comm.as_bytes())?).context("taking the actor's name")?;
-    let mut actor = Sockets::default();
+    let mut actor = Sockets { open: Vec::new(), namespace: namespace.to_owned() };
     let mut stdout = io::stdout().lock();
     say(&mut stdout, &Reply::default())?;
     for line in io::stdin().lock().lines() {
@@ -50,11 +56,14 @@ fn say(to: &mut impl Write, reply: &Reply) -> Result<()> {
     to.flush().context("answering the lineup")
 }
 
-#[derive(Default)]
-struct Sockets(Vec<Option<OwnedFd>>);
+/// The sockets of an actor, and the namespace that it entered.
+pub(crate) struct Sockets {
+    pub(crate) open: Vec<Option<OwnedFd>>,
+    pub(crate) namespace: PathBuf,
+}
 
 impl Sockets {
-    fn obey(&mut self, command: Command) -> Result<Reply, Errno> {
+    pub(crate) fn obey(&mut self, command: Command) -> Result<Reply, Errno> {
         match command {
             Command::Open(transport) => {
                 let id = self.keep(open(transport)?);
@@ -77,7 +86,7 @@ impl Sockets {
             }
             Command::Close(id) => {
                 self.get(id)?;
-                self.0[id] = None;
+                self.open[id] = None;
                 Ok(Reply::default())
             }
             Command::BindUnix(name) => {
@@ -90,19 +99,21 @@ impl Sockets {
             Command::BecomeUser(uid) => {
                 rustix::thread::set_thread_uid(rustix::process::Uid::from_raw(uid)).map(|()| Reply::default())
             }
+            Command::Move(what) => self.make(what),
+            Command::Raw(call) => self.obey_raw(call),
         }
     }
 
-    fn keep(&mut self, socket: OwnedFd) -> SocketId {
-        self.0.push(Some(socket));
-        self.0.len() - 1
+    pub(crate) fn keep(&mut self, socket: OwnedFd) -> SocketId {
+        self.open.push(Some(socket));
+        self.open.len() - 1
     }
 
-    fn get(&self, id: SocketId) -> Result<&OwnedFd, Errno> {
-        self.0.get(id).and_then(Option::as_ref).ok_or(Errno::BADF)
+    pub(crate) fn get(&self, id: SocketId) -> Result<&OwnedFd, Errno> {
+        self.open.get(id).and_then(Option::as_ref).ok_or(Errno::BADF)
     }
 
-    fn describe(&self, id: SocketId) -> Result<Reply, Errno> {
+    pub(crate) fn describe(&self, id: SocketId) -> Result<Reply, Errno> {
         let socket = self.get(id)?;
         Ok(Reply {
             errno: 0,
@@ -110,14 +121,18 @@ impl Sockets {
             local: getsockname(socket).ok().and_then(|address| SocketAddr::try_from(address).ok()),
             remote: getpeername(socket).ok().flatten().and_then(|address| SocketAddr::try_from(address).ok()),
             inode: Some(fstat(socket)?.st_ino),
+            descriptor: Some(socket.as_raw_fd()),
+            pid: None,
+            children: Vec::new(),
         })
     }
 }
 
-fn open(transport: Transport) -> Result<OwnedFd, Errno> {
+pub(crate) fn open(transport: Transport) -> Result<OwnedFd, Errno> {
     let family = if transport.is_ipv6() { AddressFamily::INET6 } else { AddressFamily::INET };
     let kind = if transport.is_tcp() { SocketType::STREAM } else { SocketType::DGRAM };
-    let socket = socket_with(family, kind, SocketFlags::CLOEXEC, None)?;
+    let protocol = RawProtocol::new(transport.number().cast_unsigned()).map(Protocol::from_raw);
+    let socket = socket_with(family, kind, SocketFlags::CLOEXEC, protocol)?;
     for direction in [Timeout::Recv, Timeout::Send] {
         sockopt::set_socket_timeout(&socket, direction, Some(CALL_TIMEOUT))?;
     }

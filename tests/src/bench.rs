@@ -12,6 +12,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::netns::{Netns, Range};
 use crate::product::{Backend, Portwatch, Started};
+use crate::say;
 
 /// As wide as it gets: in a narrow range the kernel's search for a free port would be measured too.
 const RANGE: Range = Range { low: 1_024, high: 65_535 };
@@ -46,17 +47,19 @@ pub(crate) struct Effort {
 pub(crate) fn run(program: &Path, backends: &[Backend], effort: Effort) -> Result<bool> {
     ensure!(effort.rounds > 0 && effort.operations > 0, "--rounds and --operations must be at least 1");
     let mut all_measured = true;
-    for &backend in backends {
+    for &backend in backends.iter().take_while(|_| say::is_read()) {
         let watcher = match backend {
             Backend::None => None,
-            Backend::Fexit | Backend::Tracepoint => match Portwatch::start(program, backend, 4)? {
-                Started::Ready(portwatch) => Some(portwatch),
-                Started::Unavailable(reason) => {
-                    println!("BENCH-SKIP backend={} reason={reason}", backend.name());
-                    all_measured = false;
-                    continue;
+            Backend::Fexit | Backend::Kprobe | Backend::Tracepoint => {
+                match Portwatch::start(program, backend, 4)? {
+                    Started::Ready(portwatch) => Some(portwatch),
+                    Started::Unavailable(reason) => {
+                        say::line(format_args!("BENCH-SKIP backend={} reason={reason}", backend.name()));
+                        all_measured = false;
+                        continue;
+                    }
                 }
-            },
+            }
         };
         measure_all(backend, effort)?;
         if let Some(mut portwatch) = watcher {
@@ -74,7 +77,7 @@ fn measure_all(backend: Backend, effort: Effort) -> Result<()> {
         let (median, spread) =
             measure(operation, effort).with_context(|| format!("measuring {}", operation.name))?;
         let (backend, name) = (backend.name(), operation.name);
-        println!("BENCH backend={backend} op={name} instructions={median} spread={spread:.2}");
+        say::line(format_args!("BENCH backend={backend} op={name} instructions={median} spread={spread:.2}"));
     }
     Ok(())
 }

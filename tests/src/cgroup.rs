@@ -1,7 +1,7 @@
 //! cgroups of version 2: one of the lineup's own, and what the one it was started in means for a report.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use rustix::fs::{Access, access};
@@ -35,32 +35,42 @@ fn names_service(cgroups: &str) -> bool {
         || cgroups.split(|letter: char| !letter.is_ascii_hexdigit()).any(|word| word.len() == CONTAINER_ID)
 }
 
-/// A cgroup directly below the root; removed on drop, when everybody in it has ended.
-pub(crate) struct Cgroup(PathBuf);
+/// A cgroup of the lineup's own; removed on drop, when everybody in it has ended.
+pub(crate) struct Cgroup {
+    root: PathBuf,
+    /// Below the root, where it is gone with its last folder.
+    path: PathBuf,
+}
 
 impl Cgroup {
     pub(crate) fn new(name: &str) -> Result<Self> {
-        let path = mount_point().context("no cgroup2 file system is mounted")?.join(name);
-        match fs::create_dir(&path) {
-            // One left over by a lineup that was killed is as good.
-            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
-                Err(error).with_context(|| format!("making the cgroup {}", path.display()))
-            }
-            _ => Ok(Self(path)),
-        }
+        let root = mount_point().context("no cgroup2 file system is mounted")?;
+        let path = root.join(name);
+        // One left over by a lineup that was killed is as good.
+        fs::create_dir_all(&path).with_context(|| format!("making the cgroup {}", path.display()))?;
+        Ok(Self { root, path })
     }
 
     /// Moves a process into it. Sockets that it opened before stay where they were made.
     pub(crate) fn admit(&self, pid: u32) -> Result<()> {
-        let path = self.0.join("cgroup.procs");
+        let path = self.path.join("cgroup.procs");
         fs::write(&path, pid.to_string()).with_context(|| format!("writing {pid} to {}", path.display()))
+    }
+
+    /// Removes it and the folders that only led to it.
+    pub(crate) fn remove(self) -> Result<()> {
+        fs::remove_dir(&self.path)
+            .with_context(|| format!("removing the cgroup {}, which must be empty", self.path.display()))
     }
 }
 
 impl Drop for Cgroup {
     fn drop(&mut self) {
-        // An empty directory that stays behind costs nothing and is used again.
-        let _ = fs::remove_dir(&self.0);
+        let below = |path: &Path| path != self.root && path.starts_with(&self.root);
+        for folder in self.path.ancestors().take_while(|path| below(path)) {
+            // A folder in which others are stays. An empty one that stays behind costs nothing and is used again.
+            let _ = fs::remove_dir(folder);
+        }
     }
 }
 

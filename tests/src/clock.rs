@@ -4,11 +4,12 @@ use std::fs;
 
 use anyhow::{Context, Result};
 use rustix::time::{ClockId, Timespec, clock_gettime};
+use serde::{Deserialize, Serialize};
 
 const SECOND: i64 = 1_000_000_000;
 
 /// Nanoseconds since 1970-01-01 UTC.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Wall(pub(crate) i64);
 
 /// When something happened, as far as an observer outside the kernel can know.
@@ -37,8 +38,15 @@ pub(crate) fn process_start(pid: u32) -> Result<Wall> {
     let stat = fs::read(&path).with_context(|| format!("reading {path}"))?;
     let ticks = start_ticks(&stat).with_context(|| format!("no start time in {path}"))?;
     let tick = SECOND / i64::try_from(rustix::param::clock_ticks_per_second())?;
-    let boot = nanoseconds(clock_gettime(ClockId::Realtime)) - nanoseconds(clock_gettime(ClockId::Boottime));
-    Ok(Wall(boot + ticks * tick))
+    Ok(Wall(boot() + ticks * tick))
+}
+
+/// When the boot clock was 0. Somebody who is scheduled away between the two readings gets too early a time, so the
+/// latest of several is the best.
+fn boot() -> i64 {
+    let reading =
+        || nanoseconds(clock_gettime(ClockId::Realtime)) - nanoseconds(clock_gettime(ClockId::Boottime));
+    (0..4).map(|_| reading()).max().unwrap_or(0)
 }
 
 /// Field 22 of `/proc/PID/stat`. The name in field 2 may hold anything, closing brackets too: count from the last one.

@@ -32,9 +32,27 @@ const FIELDS: [&str; 17] = [
     "range",
     "advice",
 ];
-const PROCESS_FIELDS: [&str; 11] =
-    ["pid", "tid", "start_time", "comm", "exe", "cmdline", "uid", "cgroup", "unit", "container", "pod"];
-const HOLDER_FIELDS: [&str; 12] = [
+const PROCESS_FIELDS: [&str; 17] = [
+    "pid",
+    "tid",
+    "start_time",
+    "comm",
+    "exe",
+    "cmdline",
+    "uid",
+    "user",
+    "cgroup",
+    "unit",
+    "slice",
+    "container",
+    "container_runtime",
+    "container_name",
+    "pod",
+    "pod_name",
+    "pod_namespace",
+];
+const HOLDER_FIELDS: [&str; 13] = [
+    "sockets",
     "process",
     "unnamed_reason",
     "creator",

@@ -1,12 +1,15 @@
-//! Process 1 of a virtual machine: mounts, loads modules, runs one command, says how it ended, switches off.
+//! Process 1 of a virtual machine: mounts, loads modules, runs commands one after the other, says how each ended,
+//! switches off.
 //!
-//! What the host puts into the initramfs: `/command` (argv, NUL-separated) and, if there are modules to load,
-//! `/lib/modules/order` (a path a line). What it gets: the command's output and, last of all, the marker line.
+//! What the host puts into the initramfs: `/command` (an argv separated by NUL, or several, each with a record separator
+//! at its end) and, if there are modules to load, `/lib/modules/order` (a path a line). What it gets: each command's
+//! output and, after it, the marker line.
 
 use std::ffi::{CStr, OsStr};
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result};
@@ -16,8 +19,14 @@ use rustix::system::{RebootCommand, finit_module, reboot};
 
 use crate::netns;
 
-/// The host knows by this line that the command has ended, and how.
+/// Ends each of several commands.
+const RECORD_SEPARATOR: u8 = 0x1e;
+
+/// The host knows by this line that a command has ended, and how.
 const MARKER: &str = "PORTWATCH-VM-EXIT";
+
+/// What the host wants run, as an argv separated by NUL.
+const COMMAND: &str = "/command";
 
 /// Exit code for "the command could not even be started", as shells have it.
 const CANNOT_RUN: i32 = 127;
@@ -35,6 +44,13 @@ const MOUNTS: [(&CStr, &CStr); 9] = [
     (c"cgroup2", c"/sys/fs/cgroup"),
 ];
 
+/// Whether the kernel of a virtual machine has just started this process. Being number 1 says nothing: so is the first
+/// of every pid namespace and container, and that must mount nothing over anybody's folders and switch nothing off. For
+/// it /proc is there already, in a machine of ours too; and only our own initramfs has the command.
+pub(crate) fn is_machine() -> bool {
+    std::process::id() == 1 && !Path::new("/proc/self").exists() && Path::new(COMMAND).exists()
+}
+
 /// Does everything and never returns.
 pub(crate) fn main() -> ! {
     // The firmware leaves the console in the middle of a line.
@@ -42,12 +58,14 @@ pub(crate) fn main() -> ! {
     mount_all();
     complain_if(netns::loopback_up());
     complain_if(load_modules());
-    let code = run_command().unwrap_or_else(|error| {
-        eprintln!("init: {error:#}");
-        CANNOT_RUN
-    });
-    // The command's last line may have no end of its own.
-    println!("\n{MARKER} {code}");
+    for command in commands() {
+        let code = run_command(&command).unwrap_or_else(|error| {
+            eprintln!("init: {error:#}");
+            CANNOT_RUN
+        });
+        // The command's last line may have no end of its own.
+        println!("\n{MARKER} {code}");
+    }
     complain_if(io::stdout().flush());
     complain_if(rustix::termios::tcdrain(io::stdout()));
     complain_if(reboot(RebootCommand::PowerOff));
@@ -90,11 +108,16 @@ fn load_modules() -> Result<()> {
     Ok(())
 }
 
-/// Runs the command of `/command` and reaps everybody who ends before it.
-fn run_command() -> Result<i32> {
-    let line = fs::read("/command").context("reading /command")?;
-    let words = argv(&line);
-    let (program, arguments) = words.split_first().context("/command is empty: it must hold an argv")?;
+fn commands() -> Vec<Vec<u8>> {
+    let bytes = fs::read(COMMAND).unwrap_or_default();
+    let whole = bytes.strip_suffix(&[RECORD_SEPARATOR]).unwrap_or(&bytes);
+    whole.split(|&byte| byte == RECORD_SEPARATOR).map(<[u8]>::to_vec).collect()
+}
+
+/// Runs a command and reaps everybody who ends before it.
+fn run_command(line: &[u8]) -> Result<i32> {
+    let words = argv(line);
+    let (program, arguments) = words.split_first().context("the command is empty: it must be an argv")?;
     let child = Command::new(program)
         .args(arguments)
         .env_clear()

@@ -8,16 +8,28 @@ mod bench;
 mod case;
 mod cgroup;
 mod clock;
+mod feature;
 mod fields;
 mod hearing;
 mod init;
+mod link;
+mod moves;
 mod netns;
+mod offspring;
+mod portrait;
 mod product;
+mod program;
+mod rule;
 mod run;
+mod say;
 mod scenario;
 mod score;
+mod several;
+mod soak;
 mod stage;
+mod tunnel;
 mod verdict;
+mod who;
 mod wire;
 
 use std::ffi::OsString;
@@ -55,6 +67,12 @@ enum Role {
         #[arg(long, value_name = "NAME")]
         only: Vec<String>,
     },
+    /// Put every kind of holder on ports and compare what `portwatch who` says of them
+    Who {
+        /// The program to judge
+        #[arg(long, value_name = "PATH")]
+        portwatch: PathBuf,
+    },
     /// Measure what taking and giving back a port costs, with portwatch and without
     Bench {
         /// The program to measure
@@ -70,6 +88,26 @@ enum Role {
         #[arg(long, default_value_t = 2_000)]
         operations: u32,
     },
+    /// Bind random sockets for real and compare the kernel's answers with the rule that portwatch goes by
+    Rule {
+        /// How many arrangements of two to four sockets
+        #[arg(long, default_value_t = 20_000)]
+        pairs: u64,
+        /// Draws the same arrangements again
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Only this arrangement, shown
+        #[arg(long, value_name = "N")]
+        only: Option<u64>,
+    },
+    /// Stage thousands of random conflicts and compare every report with what really happened
+    Soak(soak::Args),
+    /// Stage conflicts (started by `soak`)
+    #[command(hide = true)]
+    Troupe(soak::TroupeArgs),
+    /// Take and give back ports (started by `soak`)
+    #[command(hide = true)]
+    Bystander(soak::BystanderArgs),
     /// Take part in a scenario (started by the other roles)
     #[command(hide = true)]
     Actor {
@@ -78,23 +116,39 @@ enum Role {
         #[arg(long, allow_hyphen_values = true)]
         comm: OsString,
     },
+    /// Keep what was inherited and do nothing (started by actors)
+    #[command(hide = true)]
+    Idle {
+        #[arg(long)]
+        lineup: u32,
+        #[arg(long, allow_hyphen_values = true)]
+        comm: OsString,
+    },
 }
 
 fn main() -> ExitCode {
-    if std::process::id() == 1 {
+    if init::is_machine() {
         init::main();
     }
     let result = match Arguments::parse().role {
         Role::Run { portwatch, backend, only } => run::run(&portwatch, &backend, &only),
         Role::Stage { only } => stage::run(&only),
+        Role::Who { portwatch } => who::run(&portwatch),
         Role::Bench { portwatch, backend, rounds, operations } => {
             bench::run(&portwatch, &backend, bench::Effort { rounds, operations })
         }
+        Role::Rule { pairs, seed, only } => rule::run(pairs, seed, only),
+        Role::Soak(args) => soak::run(&args),
+        Role::Troupe(args) => soak::perform(&args).map(|()| true),
+        Role::Bystander(args) => soak::pass_by(&args).map(|()| true),
         Role::Actor { netns, comm } => actor_main::serve(&netns, &comm).map(|()| true),
+        Role::Idle { lineup, comm } => {
+            moves::serve_idle(lineup, &comm).map(|()| true).map_err(anyhow::Error::from)
+        }
     };
     match result {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
+        Ok(true) if say::is_read() => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("lineup: {error:#}");
             ExitCode::FAILURE

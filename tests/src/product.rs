@@ -19,6 +19,7 @@ pub(crate) enum Backend {
     /// No portwatch at all: the base line of `bench`
     None,
     Fexit,
+    Kprobe,
     Tracepoint,
 }
 
@@ -27,6 +28,7 @@ impl Backend {
         match self {
             Self::None => "none",
             Self::Fexit => "fexit",
+            Self::Kprobe => "kprobe",
             Self::Tracepoint => "tracepoint",
         }
     }
@@ -93,6 +95,17 @@ impl Portwatch {
     /// Every report so far.
     pub(crate) fn reports(&self) -> Vec<Value> {
         self.log.said().conflicts.clone()
+    }
+
+    /// The reports that have come since the last call, waited for if there are none. They are kept nowhere else.
+    pub(crate) fn take_reports(&self, patience: Duration) -> Vec<Value> {
+        self.log.wait(patience, |said| (!said.conflicts.is_empty()).then_some(()));
+        std::mem::take(&mut self.log.said().conflicts)
+    }
+
+    /// The last line with counts that it said to people.
+    pub(crate) fn summary(&self) -> Option<String> {
+        self.log.said().diagnostics.iter().rev().find(|line| line.contains(" refused call")).cloned()
     }
 
     /// Presses Ctrl-C and waits for the end. What is wrong with it is in the list returned.

@@ -12,9 +12,10 @@ use crate::actor::Actor;
 use crate::case::{Case, Holder};
 use crate::netns::Netns;
 use crate::product::{Backend, Portwatch, Started};
+use crate::say;
 use crate::scenario::{self, RANGE, Scenario, Stage, Watch};
 use crate::score::{Outcome, Score};
-use crate::verdict;
+use crate::verdict::{self, Grade};
 
 /// How long a report may take on a machine of ordinary speed.
 const REPORT_DEADLINE: Duration = Duration::from_secs(5);
@@ -24,7 +25,7 @@ pub(crate) fn run(program: &Path, backends: &[Backend], only: &[String]) -> Resu
     let scenarios = scenario::selected(only)?;
     let exe = fs::read_link("/proc/self/exe").context("reading /proc/self/exe")?;
     let (mut failed, mut right) = (0, 0);
-    for &backend in backends {
+    for &backend in backends.iter().take_while(|_| say::is_read()) {
         if backend == Backend::None {
             bail!("--backend none is for `lineup bench`; here portwatch must watch: fexit or tracepoint");
         }
@@ -39,7 +40,7 @@ pub(crate) fn run(program: &Path, backends: &[Backend], only: &[String]) -> Resu
 }
 
 /// `<kernel release>/<arch>/<backend>`.
-fn row_name(backend: Backend) -> String {
+pub(crate) fn row_name(backend: Backend) -> String {
     let uname = rustix::system::uname();
     format!("{}/{}/{}", uname.release().to_string_lossy(), uname.machine().to_string_lossy(), backend.name())
 }
@@ -68,11 +69,15 @@ struct Row<'a> {
 impl Row<'_> {
     fn play(mut self, scenarios: &[&'static Scenario]) -> Result<Score> {
         let mut score = Score::default();
-        let (playable, lacking): (Vec<_>, Vec<_>) =
-            scenarios.iter().copied().partition(|scenario| scenario.needs.lacking().is_none());
-        for scenario in lacking {
-            let reason = scenario.needs.lacking().unwrap_or_default().to_owned();
-            score.note(self.backend, scenario.name, Duration::ZERO, Outcome::Skipped(reason));
+        let mut playable = Vec::new();
+        for &scenario in scenarios {
+            match scenario.needs.lacking(Some(self.backend)) {
+                None => playable.push(scenario),
+                Some(reason) => {
+                    let outcome = Outcome::Skipped(reason.to_owned());
+                    score.note(self.backend, scenario.name, Duration::ZERO, outcome);
+                }
+            }
         }
         let (early, late): (Vec<_>, Vec<_>) =
             playable.into_iter().partition(|scenario| scenario.watch == Watch::AfterHolder);
@@ -81,7 +86,7 @@ impl Row<'_> {
         let mut portwatch = match Portwatch::start(self.program, self.backend, self.patience) {
             Ok(Started::Ready(portwatch)) => portwatch,
             Ok(Started::Unavailable(reason)) => {
-                println!("LINEUP-SKIP row={} reason={reason}", self.name);
+                say::line(format_args!("LINEUP-SKIP row={} reason={reason}", self.name));
                 return Ok(score);
             }
             Err(error) => {
@@ -90,10 +95,10 @@ impl Row<'_> {
                 return Ok(score);
             }
         };
-        for (scenario, set_up) in early {
+        for (scenario, set_up) in early.into_iter().take_while(|_| say::is_read()) {
             self.scenario(&portwatch, scenario, set_up, &mut score);
         }
-        for scenario in late {
+        for scenario in late.into_iter().take_while(|_| say::is_read()) {
             self.scenario(&portwatch, scenario, scenario.set_up(), &mut score);
         }
         self.finish(&mut portwatch, &mut score)?;
@@ -109,35 +114,43 @@ impl Row<'_> {
         set_up: Result<(Stage, Holder)>,
         score: &mut Score,
     ) {
+        let start = Instant::now();
         let played = set_up.and_then(|(mut stage, holder)| {
-            let start = Instant::now();
-            let case = scenario.play(&mut stage, holder)?;
-            let report = self.report(portwatch, &case);
-            Ok((stage, case, report, start.elapsed()))
+            let cases = scenario.play(&mut stage, holder)?;
+            Ok((stage, cases))
         });
-        let (mut stage, case, report, took) = match played {
+        let (mut stage, cases) = match played {
             Ok(played) => played,
             Err(error) => {
-                score.note(
-                    self.backend,
-                    scenario.name,
-                    Duration::ZERO,
-                    Outcome::Broken(format!("{error:#}")),
-                );
+                let outcome = Outcome::Broken(format!("{error:#}"));
+                score.note(self.backend, scenario.name, Duration::ZERO, outcome);
                 return;
             }
         };
-        let reported = report.iter().map(id).collect();
-        score.note(self.backend, scenario.name, took, self.judge(&case, report));
+        let mut reported = HashSet::new();
+        for case in cases {
+            let report = self.report(portwatch, &case, &reported);
+            reported.extend(report.iter().map(id));
+            score.note(self.backend, scenario.name, start.elapsed(), self.judge(&case, report));
+        }
         stage.dismiss();
         self.stages.push((scenario, stage, reported));
     }
 
-    /// The report on a case, once it has counted every refusal; failing that, whatever there is.
-    fn report(&self, portwatch: &Portwatch, case: &Case) -> Option<Value> {
-        let is_about = |report: &Value| report["netns"] == case.netns && report["port"] == case.refusal.port;
-        let is_complete =
-            |report: &Value| is_about(report) && report["count"].as_u64() >= Some(case.refusal.count);
+    /// The report on a case, once it has counted every refusal; failing that, whatever there is. A report answers for
+    /// one case only.
+    fn report(&self, portwatch: &Portwatch, case: &Case, taken: &HashSet<String>) -> Option<Value> {
+        let is_about = |report: &Value| {
+            report["netns"] == case.netns
+                && report["port"] == case.refusal.port
+                && !taken.contains(&id(report))
+        };
+        let is_complete = |report: &Value| {
+            is_about(report)
+                && report["count"].as_u64() >= Some(case.refusal.count)
+                && verdict::grade(case, report) != Grade::Wrong
+                && verdict::is_victim(case, report)
+        };
         portwatch
             .wait_for(REPORT_DEADLINE * self.patience, is_complete)
             .or_else(|| portwatch.wait_for(Duration::ZERO, is_about))

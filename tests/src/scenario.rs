@@ -3,23 +3,42 @@
 //! A scenario has two halves, so that those about holders from before portwatch's start can hold first.
 
 use std::ffi::OsStr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
 use crate::actor::Actor;
 use crate::case::{Case, Holder, Refusal};
 use crate::cgroup::{self, Cgroup};
+use crate::feature::Feature;
 use crate::netns::{Netns, Range};
+use crate::offspring::Offspring;
+use crate::portrait::Place;
+use crate::product::Backend;
+use crate::program::Program;
 
 mod bound;
 mod client;
+mod client_odd;
+mod crowd;
+mod dying;
 mod earlier;
+mod exhaust;
 mod hold;
+mod kernel;
+mod listen;
+mod moved;
+mod name;
+mod place;
 mod quiet;
+mod quiet_more;
 mod refuse;
 mod repeat;
+mod storm;
 mod timewait;
+mod ways;
+
+pub(crate) use timewait::{TIME_WAIT, wait_for_state};
 
 /// The ephemeral range of a stage: narrow, and unlike any kernel's own, so that a report with the host's is caught.
 pub(crate) const RANGE: Range = Range { low: 42_000, high: 42_999 };
@@ -43,16 +62,24 @@ pub(crate) enum Needs {
     Ipv6,
     /// A writable cgroup hierarchy of version 2.
     Cgroup2,
+    /// Links of the kind `vxlan`.
+    Vxlan,
+    /// Linux 5.6.
+    PidfdGetfd,
+    Feature(Feature),
 }
 
 impl Needs {
-    /// Why the scenario cannot be played here, if it cannot.
-    pub(crate) fn lacking(self) -> Option<&'static str> {
+    /// Why the scenario cannot be played here under a backend, or unwatched, if it cannot.
+    pub(crate) fn lacking(self, backend: Option<Backend>) -> Option<&'static str> {
         match self {
             Self::Ipv6 if !Path::new("/proc/net/if_inet6").exists() => Some("this kernel has no IPv6"),
             Self::Cgroup2 if !cgroup::is_writable() => {
                 Some("no cgroup2 file system that could be written to")
             }
+            Self::Vxlan => kernel::lacks_vxlan(),
+            Self::PidfdGetfd => moved::lacks_pidfd_getfd(),
+            Self::Feature(feature) => feature.lacking(backend),
             Self::Nothing | Self::Ipv6 | Self::Cgroup2 => None,
         }
     }
@@ -76,6 +103,17 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Scenario> {
         timewait::SCENARIOS,
         repeat::SCENARIOS,
         quiet::SCENARIOS,
+        dying::SCENARIOS,
+        moved::SCENARIOS,
+        name::SCENARIOS,
+        place::SCENARIOS,
+        kernel::SCENARIOS,
+        client_odd::SCENARIOS,
+        listen::SCENARIOS,
+        crowd::SCENARIOS,
+        exhaust::SCENARIOS,
+        storm::SCENARIOS,
+        quiet_more::SCENARIOS,
     ]
     .into_iter()
     .flatten()
@@ -96,28 +134,69 @@ pub(crate) struct Stage {
     pub(crate) netns: Netns,
     elsewhere: Vec<Netns>,
     cast: Vec<Actor>,
-    /// After the cast: a cgroup can only be removed when nobody is left in it.
-    cgroup: Option<Cgroup>,
+    offspring: Vec<Offspring>,
+    /// Where actors run, the present place last. After the cast: a cgroup can only be removed when nobody is in it.
+    places: Vec<(Cgroup, Place)>,
+    /// Copies of the lineup; removed last.
+    programs: Vec<Program>,
+    /// Who else is in the way of the refusal to come.
+    also: Vec<Holder>,
+    /// Conflicts before the last one.
+    earlier: Vec<(Holder, Refusal)>,
 }
 
 impl Stage {
     pub(crate) fn new() -> Result<Self> {
-        Ok(Self { netns: Netns::new(RANGE)?, elsewhere: Vec::new(), cast: Vec::new(), cgroup: None })
+        Ok(Self {
+            netns: Netns::new(RANGE)?,
+            elsewhere: Vec::new(),
+            cast: Vec::new(),
+            offspring: Vec::new(),
+            places: Vec::new(),
+            programs: Vec::new(),
+            also: Vec::new(),
+            earlier: Vec::new(),
+        })
     }
 
     /// Starts an actor in the namespace of the conflict, and in the service if the stage has one.
     pub(crate) fn actor(&self, comm: impl AsRef<OsStr>) -> Result<Actor> {
-        let actor = Actor::start(&self.netns, comm.as_ref())?;
-        if let Some(cgroup) = &self.cgroup {
+        let mut actor = Actor::start(&self.netns, comm.as_ref())?;
+        if let Some((cgroup, place)) = self.places.last() {
             cgroup.admit(actor.process.pid)?;
+            actor.process.portrait.place = Some(*place);
         }
         Ok(actor)
     }
 
     /// Makes everybody who comes from now on part of one service.
-    fn become_service(&mut self, unit: &str) -> Result<()> {
-        self.cgroup = Some(Cgroup::new(unit)?);
+    fn become_service(&mut self, unit: &'static str) -> Result<()> {
+        self.move_to(Place { path: unit, unit: Some(unit), ..Place::default() })
+    }
+
+    /// Has everybody who comes from now on run in a cgroup.
+    fn move_to(&mut self, place: Place) -> Result<()> {
+        self.places.push((Cgroup::new(place.path)?, place));
         Ok(())
+    }
+
+    /// Removes the present cgroup. Nobody may be in it any more.
+    fn abandon_place(&mut self) -> Result<()> {
+        let (cgroup, _) = self.places.pop().context("the stage has no cgroup")?;
+        cgroup.remove()
+    }
+
+    /// Keeps a child until the stage is struck.
+    fn adopt(&mut self, child: Offspring) {
+        self.offspring.push(child);
+    }
+
+    /// A copy of the lineup under another path.
+    fn program(&mut self, name: &OsStr) -> Result<PathBuf> {
+        let program = Program::copy(name)?;
+        let path = program.path();
+        self.programs.push(program);
+        Ok(path)
     }
 
     /// Starts an actor in a namespace of its own.
@@ -128,9 +207,27 @@ impl Stage {
         Ok(actor)
     }
 
+    /// The way to a namespace beside the conflict's.
+    fn another_netns(&mut self) -> Result<PathBuf> {
+        let netns = Netns::new(RANGE)?;
+        let path = netns.path();
+        self.elsewhere.push(netns);
+        Ok(path)
+    }
+
     /// Keeps an actor and its sockets until the stage is struck.
     fn keep(&mut self, actor: Actor) {
         self.cast.push(actor);
+    }
+
+    /// Names another who is in the way of the refusal to come.
+    fn also(&mut self, holder: Holder) {
+        self.also.push(holder);
+    }
+
+    /// Tells of a conflict of its own before the one that ends the scenario.
+    fn happened(&mut self, holder: Holder, refusal: Refusal) {
+        self.earlier.push((holder, refusal));
     }
 
     /// Takes back the actor that was kept last.
@@ -141,7 +238,9 @@ impl Stage {
     /// Sends everybody home; the namespaces stay, so that their numbers stay theirs.
     pub(crate) fn dismiss(&mut self) {
         self.cast.clear();
-        self.cgroup = None;
+        self.offspring.clear();
+        self.places.clear();
+        self.programs.clear();
     }
 
     /// The namespaces in which this stage may be reported on.
@@ -159,9 +258,15 @@ impl Scenario {
     }
 
     /// The second half.
-    pub(crate) fn play(&self, stage: &mut Stage, holder: Holder) -> Result<Case> {
+    pub(crate) fn play(&self, stage: &mut Stage, holder: Holder) -> Result<Vec<Case>> {
         let refusal = (self.refuse)(stage, &holder).context("staging the refusal")?;
-        Ok(Case { holder, refusal, netns: stage.netns.inode, range: stage.netns.range })
+        let also = std::mem::take(&mut stage.also);
+        let (netns, range) = (stage.netns.inode, stage.netns.range);
+        let case = |holder, also, refusal| Case { holder, also, refusal, netns, range };
+        let earlier = stage.earlier.drain(..).map(|(holder, refusal)| case(holder, Vec::new(), refusal));
+        let mut cases: Vec<_> = earlier.collect();
+        cases.push(case(holder, also, refusal));
+        Ok(cases)
     }
 }
 

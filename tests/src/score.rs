@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::fields::Mismatch;
 use crate::product::Backend;
+use crate::say;
 use crate::verdict::Grade;
 
 /// How a scenario ended.
@@ -49,7 +50,7 @@ impl Score {
         outcome: Outcome,
     ) {
         let line = |word: &str, detail: &str| {
-            println!("{word} {} {scenario} {} {detail}", backend.name(), took.as_millis());
+            say::line(format_args!("{word} {} {scenario} {} {detail}", backend.name(), took.as_millis()));
         };
         match outcome {
             Outcome::Skipped(reason) => {
@@ -84,16 +85,16 @@ impl Score {
     /// A report on a scenario's namespace beside the one that was due.
     pub(crate) fn stray(&mut self, backend: Backend, scenario: &'static str, report: &Value) {
         self.fail(scenario);
-        println!("FAIL {} {scenario} 0 one report too many:\n  {report}", backend.name());
+        say::line(format_args!("FAIL {} {scenario} 0 one report too many:\n  {report}", backend.name()));
     }
 
     /// Prints the closing line of a row.
     pub(crate) fn close(&self, row: &str) {
         let Self { right, wrong, unnamed, missed, skipped, failed, failures: _ } = self;
-        println!(
+        say::line(format_args!(
             "LINEUP row={row} right={right} wrong={wrong} unnamed={unnamed} missed={missed} skipped={skipped} \
              failed={failed}"
-        );
+        ));
     }
 
     fn fail(&mut self, scenario: &'static str) {

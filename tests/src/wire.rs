@@ -4,6 +4,11 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
+use crate::moves::Move;
+pub(crate) mod raw;
+
+use raw::{Child, RawCall};
+
 /// Protocol and address family of a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Transport {
@@ -11,16 +16,34 @@ pub(crate) enum Transport {
     Tcp6,
     Udp4,
     Udp6,
+    UdpLite4,
+    Mptcp4,
 }
 
 impl Transport {
-    /// The name that a report uses.
+    /// The name in a report. An MPTCP socket asks for its port through a TCP socket of its own, and is told as what it is,
+    /// whichever of the two a backend sees.
     pub(crate) fn protocol(self) -> &'static str {
-        if self.is_tcp() { "tcp" } else { "udp" }
+        match self {
+            Self::Tcp4 | Self::Tcp6 => "tcp",
+            Self::Udp4 | Self::Udp6 => "udp",
+            Self::UdpLite4 => "udplite",
+            Self::Mptcp4 => "mptcp",
+        }
     }
 
+    /// The number that socket() takes; 0 leaves it to the kernel.
+    pub(crate) fn number(self) -> i32 {
+        match self {
+            Self::Tcp4 | Self::Tcp6 | Self::Udp4 | Self::Udp6 => 0,
+            Self::UdpLite4 => libc::IPPROTO_UDPLITE,
+            Self::Mptcp4 => libc::IPPROTO_MPTCP,
+        }
+    }
+
+    /// Whether it has connections.
     pub(crate) fn is_tcp(self) -> bool {
-        matches!(self, Self::Tcp4 | Self::Tcp6)
+        matches!(self, Self::Tcp4 | Self::Tcp6 | Self::Mptcp4)
     }
 
     pub(crate) fn is_ipv6(self) -> bool {
@@ -72,6 +95,8 @@ pub(crate) enum Command {
     BindUnix(String),
     /// setuid(), for good.
     BecomeUser(u32),
+    Move(Move),
+    Raw(RawCall),
 }
 
 /// What became of a command, and the socket as it is afterwards.
@@ -83,6 +108,11 @@ pub(crate) struct Reply {
     pub(crate) local: Option<SocketAddr>,
     pub(crate) remote: Option<SocketAddr>,
     pub(crate) inode: Option<u64>,
+    /// The socket's number in the actor itself.
+    pub(crate) descriptor: Option<i32>,
+    /// Of a child, or the tid of a thread.
+    pub(crate) pid: Option<u32>,
+    pub(crate) children: Vec<Child>,
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ pub(crate) struct Args {
     update_readme: bool,
 }
 
-const BACKENDS: [&str; 3] = ["none", "fexit", "tracepoint"];
+const BACKENDS: [&str; 4] = ["none", "fexit", "kprobe", "tracepoint"];
 const OPEN: &str = "<!-- bench -->";
 const CLOSE: &str = "<!-- /bench -->";
 

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
@@ -46,11 +47,12 @@ pub(crate) struct Kernel {
     /// `uname -r`.
     pub(crate) release: String,
     pub(crate) image: PathBuf,
-    /// Modules for socket diagnosis, in the order of loading; none where they are built in.
+    /// Those of [`MODULES`] that are not built in.
     pub(crate) modules: Vec<PathBuf>,
 }
 
-/// Debian releases to look in for a series, the likeliest first.
+/// Debian releases to look in for a series, the likeliest first. Their security suites list kernels that their pools no
+/// longer have.
 fn suites(series: &str) -> &'static [&'static str] {
     match series {
         "5.10" => &["bullseye"],
@@ -60,32 +62,88 @@ fn suites(series: &str) -> &'static [&'static str] {
     }
 }
 
-const MODULES: [&str; 3] = ["inet_diag", "tcp_diag", "udp_diag"];
+/// Socket diagnosis for portwatch; and for the lineup a socket of the kernel's own, which VXLAN opens, a second device, and
+/// vsock, whose ports are none of portwatch's. In the order of loading.
+const MODULES: [&str; 10] = [
+    "inet_diag",
+    "tcp_diag",
+    "udp_diag",
+    "udp_tunnel",
+    "ip6_udp_tunnel",
+    "vxlan",
+    "dummy",
+    "vsock",
+    "vmw_vsock_virtio_transport_common",
+    "vsock_loopback",
+];
 
-/// The newest kernel of a series such as `6.12` or `7.x`, from the cache or from Debian, and what it takes to boot it.
+/// Holds the release; written last, so that what lies beside it is whole.
+const COMPLETE: &str = "complete";
+/// A cached kernel of this age is still used, with a word about it.
+const OLD: Duration = Duration::from_secs(30 * DAY);
+const DAY: u64 = 24 * 3600;
+
+/// The kernel of a series such as `6.12` or `7.x`, from the cache or else the newest that Debian has, and what it takes
+/// to boot it.
 pub(crate) fn obtain(arch: Arch, series: &str) -> Result<Kernel> {
     let emulator = if arch == Arch::X86_64 { apt::QEMU_X86 } else { apt::QEMU_ARM };
     apt::install(&[emulator, apt::BUSYBOX], "to boot virtual machines")?;
-    let kernels = cache::dir()?.join("kernels").join(arch.name());
-    let dir = kernels.join(series);
+    let dir = folder(arch, series)?;
     let _lock = cache::lock(&format!("kernel-{}-{series}", arch.name()))?;
-    if !dir.join("complete").is_file() {
-        let fresh = kernels.join(format!("{series}.new"));
-        let _ = fs::remove_dir_all(&fresh);
-        fs::create_dir_all(&fresh)?;
-        fetch(arch, series, &fresh)?;
-        let _ = fs::remove_dir_all(&dir);
-        fs::rename(&fresh, &dir)?;
+    // What an earlier version of this program fetched may lack a module that is wanted by now.
+    let looked_for = fs::read_to_string(dir.join("modules")).unwrap_or_default();
+    if !dir.join(COMPLETE).is_file() || looked_for != MODULES.join("\n") {
+        let (suites, of) = (suites(series), arch.debian());
+        // Lists of some days ago may name a package that has been replaced since.
+        let first = Archive::open(suites, of).and_then(|archive| replace(&dir, &archive, arch, series));
+        first.or_else(|_| replace(&dir, &Archive::open_now(suites, of)?, arch, series))?;
     }
-    let release = fs::read_to_string(dir.join("complete"))?;
+    let release = fs::read_to_string(dir.join(COMPLETE))?;
+    let age = fs::metadata(dir.join(COMPLETE))?.modified()?.elapsed().unwrap_or_default();
+    if age >= OLD {
+        let days = age.as_secs() / DAY;
+        eprintln!("  Linux {release} was looked for {days} days ago; --refresh looks for a newer one");
+    }
     let modules =
         MODULES.iter().map(|name| dir.join(format!("{name}.ko"))).filter(|path| path.exists()).collect();
     Ok(Kernel { arch, release, image: dir.join("vmlinuz"), modules })
 }
 
-fn fetch(arch: Arch, series: &str, dir: &Path) -> Result<()> {
-    let archive = Archive::open(suites(series), arch.debian())?;
-    let package = newest(&archive, arch, series)?;
+/// Replaces a cached kernel by a newer one of its series, if Debian has one by now.
+pub(crate) fn refresh(arch: Arch, series: &str) -> Result<()> {
+    let dir = folder(arch, series)?;
+    let _lock = cache::lock(&format!("kernel-{}-{series}", arch.name()))?;
+    let cached = fs::read_to_string(dir.join(COMPLETE)).unwrap_or_default();
+    let archive = Archive::open_now(suites(series), arch.debian())?;
+    let newest = newest(&archive, arch, series)?.release;
+    if cached == newest {
+        eprintln!("  Linux {cached} is the newest of {series}");
+        // Looked for once more: its age counts from now.
+        fs::write(dir.join(COMPLETE), &newest)?;
+        return Ok(());
+    }
+    replace(&dir, &archive, arch, series)?;
+    let before = if cached.is_empty() { "none".to_owned() } else { format!("Linux {cached}") };
+    eprintln!("  {series}: Linux {newest}, and {before} before");
+    Ok(())
+}
+
+fn folder(arch: Arch, series: &str) -> Result<PathBuf> {
+    Ok(cache::dir()?.join("kernels").join(arch.name()).join(series))
+}
+
+/// Fetches beside the old one, which stays until the new one is complete.
+fn replace(dir: &Path, archive: &Archive, arch: Arch, series: &str) -> Result<()> {
+    let fresh = dir.with_file_name(format!("{series}.new"));
+    let _ = fs::remove_dir_all(&fresh);
+    fs::create_dir_all(&fresh)?;
+    fetch(archive, arch, series, &fresh)?;
+    let _ = fs::remove_dir_all(dir);
+    Ok(fs::rename(&fresh, dir)?)
+}
+
+fn fetch(archive: &Archive, arch: Arch, series: &str, dir: &Path) -> Result<()> {
+    let package = newest(archive, arch, series)?;
     let tree = dir.join("tree");
     archive.unpack(&package.name, &tree, &format!("a {series} kernel for the tests"))?;
     if let Some(modules) = &package.modules {
@@ -101,7 +159,8 @@ fn fetch(arch: Arch, series: &str, dir: &Path) -> Result<()> {
         }
     }
     fs::remove_dir_all(&tree)?;
-    fs::write(dir.join("complete"), &package.release)?;
+    fs::write(dir.join("modules"), MODULES.join("\n"))?;
+    fs::write(dir.join(COMPLETE), &package.release)?;
     Ok(())
 }
 

@@ -12,6 +12,7 @@ mod project;
 mod run;
 mod rustc_wrapper;
 mod setup;
+mod soak;
 mod test;
 mod tidy;
 mod vm;
@@ -36,6 +37,7 @@ enum Task {
     Vm(vm::Args),
     Bpf(bpf::Args),
     Bench(bench::Args),
+    Soak(soak::Args),
     Tidy(tidy::Args),
     Picture(picture::Args),
 }
@@ -50,6 +52,7 @@ fn main() -> ExitCode {
         Task::Test(args) => test::run(args),
         Task::Vm(args) => vm::run(args),
         Task::Bpf(args) => done(bpf::run(args)),
+        Task::Soak(args) => soak::run(args),
         Task::Bench(args) => done(bench::run(args)),
         Task::Tidy(args) => done(tidy::run(args)),
         Task::Picture(args) => done(picture::run(args)),

@@ -1,7 +1,7 @@
 //! `cargo xtask vm`: boots a Debian kernel under QEMU without KVM and runs one command in it.
 //!
-//! The initramfs holds the static `lineup` as /init, portwatch, and a shell. The command's words stand in the file
-//! `/command`, NUL-separated; /init ends with a line that carries the exit code.
+//! The initramfs holds the static `lineup` as /init, portwatch, and a shell. The commands' words stand in the file
+//! `/command`; after each, /init says in a line of its own how it ended.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read, Write as _};
@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::build::{self, Binaries};
 use crate::initramfs::Initramfs;
@@ -39,6 +39,9 @@ pub(crate) struct Args {
     /// More words for the kernel's command line
     #[arg(long, default_value = "")]
     append: String,
+    /// Look for a newer kernel of the series than the cached one
+    #[arg(long)]
+    refresh: bool,
     /// A file to put into the machine
     #[arg(long, value_name = "HOST:GUEST")]
     file: Vec<String>,
@@ -79,7 +82,9 @@ impl<'a> Machine<'a> {
     }
 }
 
-/// The line with which /init ends.
+/// Ends a command in `/command`; its words are separated by NUL.
+const RECORD_SEPARATOR: u8 = 0x1e;
+/// The line with which /init ends each command.
 const MARKER: &str = "PORTWATCH-VM-EXIT ";
 /// Text after which nothing more is to be expected. Not "soft lockup": a busy host makes those too.
 const FATAL: &str = "Kernel panic - not syncing";
@@ -87,6 +92,9 @@ const FATAL: &str = "Kernel panic - not syncing";
 const FIRMWARE: [&str; 3] = ["\u{1b}c\u{1b}[?7l", "SeaBIOS (version", "Booting from ROM"];
 
 pub(crate) fn run(args: &Args) -> Result<i32> {
+    if args.refresh {
+        kernels::refresh(args.arch, &args.kernel)?;
+    }
     let kernel = kernels::obtain(args.arch, &args.kernel)?;
     let binaries = build::static_for(args.arch)?;
     let machine = Machine {
@@ -113,11 +121,23 @@ pub(crate) fn run_guest(
     command: &[String],
     on_line: &mut dyn FnMut(&str),
 ) -> Result<i32> {
-    let initrd = write_initramfs(machine, binaries, command)?;
+    let codes = run_all(machine, binaries, &[command.to_vec()], &mut |_, line| on_line(line))?;
+    codes.first().copied().context("ended without an answer")
+}
+
+/// Boots the machine and runs all `commands` in it, one after the other. Lines come with the number of their command.
+/// Returns the exit codes.
+pub(crate) fn run_all(
+    machine: &Machine<'_>,
+    binaries: &Binaries,
+    commands: &[Vec<String>],
+    on_line: &mut dyn FnMut(usize, &str),
+) -> Result<Vec<i32>> {
+    let initrd = write_initramfs(machine, binaries, commands)?;
     let start = Instant::now();
     let mut child = qemu(machine, &initrd).spawn().context("cannot start QEMU")?;
     let lines = console(&mut child)?;
-    let outcome = follow(machine, &lines, start, on_line);
+    let outcome = follow(machine, &lines, start, commands.len(), on_line);
     // Killed only where it did not power off by itself.
     if outcome.is_err() {
         child.kill()?;
@@ -131,9 +151,10 @@ fn follow(
     machine: &Machine<'_>,
     lines: &Receiver<String>,
     start: Instant,
-    on_line: &mut dyn FnMut(&str),
-) -> Result<i32> {
-    let mut code = None;
+    commands: usize,
+    on_line: &mut dyn FnMut(usize, &str),
+) -> Result<Vec<i32>> {
+    let mut codes = Vec::new();
     let mut is_up = false;
     loop {
         let line = match lines.recv_timeout(machine.timeout.saturating_sub(start.elapsed())) {
@@ -152,14 +173,19 @@ fn follow(
             is_up = true;
         }
         if let Some(told) = line.strip_prefix(MARKER) {
-            code = told.trim().parse().ok();
+            codes.push(told.trim().parse().with_context(|| format!("says {told:?} for an exit code"))?);
         } else if line.contains(FATAL) {
             bail!("died: {line}");
-        } else if code.is_none() {
-            on_line(&line);
+        } else if codes.len() < commands {
+            on_line(codes.len(), &line);
         }
     }
-    code.context("ended without an answer")
+    ensure!(
+        codes.len() == commands,
+        "ended without an answer to {} commands",
+        commands - codes.len().min(commands)
+    );
+    Ok(codes)
 }
 
 /// The console's lines, cleaned of what firmware does to a terminal.
@@ -212,7 +238,7 @@ fn qemu(machine: &Machine<'_>, initrd: &Path) -> Command {
     command
 }
 
-fn write_initramfs(machine: &Machine<'_>, binaries: &Binaries, command: &[String]) -> Result<PathBuf> {
+fn write_initramfs(machine: &Machine<'_>, binaries: &Binaries, commands: &[Vec<String>]) -> Result<PathBuf> {
     let mut archive = Initramfs::default();
     for folder in ["bin", "proc", "sys", "dev", "run", "tmp", "etc", "lib", "lib/modules"] {
         archive.folder(folder);
@@ -237,13 +263,29 @@ fn write_initramfs(machine: &Machine<'_>, binaries: &Binaries, command: &[String
     for (host, guest) in &machine.files {
         archive.copy(guest, host)?;
     }
-    archive.file(
-        "command",
-        command.iter().flat_map(|word| [word.as_bytes(), b"\0"].concat()).collect::<Vec<_>>().as_slice(),
-    );
+    archive.file("command", &commands.iter().flat_map(|command| line(command)).collect::<Vec<_>>());
     let folder = project::target().join("vm");
     fs::create_dir_all(&folder)?;
+    sweep(&folder)?;
     let path = folder.join(format!("{}-{}.cpio", machine.kernel.release, std::process::id()));
     fs::File::create(&path)?.write_all(&archive.finish())?;
     Ok(path)
+}
+
+/// Removes what runs left behind that were interrupted: archives whose process is gone.
+fn sweep(folder: &Path) -> Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+        let pid = stem.rsplit_once('-').and_then(|(_, pid)| pid.parse::<u32>().ok());
+        if pid.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(())
+}
+
+/// A command as /init reads it.
+fn line(command: &[String]) -> Vec<u8> {
+    [command.join("\0").as_bytes(), &[0, RECORD_SEPARATOR]].concat()
 }

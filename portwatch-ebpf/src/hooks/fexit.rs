@@ -3,16 +3,14 @@
 //! Releases are taken at the exit of the releasing function: the socket has then left the port table, so that a
 //! comparison on another CPU that still met it there has also still found its record.
 
-use aya_ebpf::EbpfContext as _;
-use aya_ebpf::helpers::bpf_probe_read_kernel;
 use aya_ebpf::macros::{fentry, fexit};
 use aya_ebpf::programs::{FEntryContext, FExitContext};
-use portwatch_common::record::{found_by, how, operation};
+use portwatch_common::record::{found_by, function, how, operation};
 
 use crate::assign::{Earlier, record};
-use crate::field::{Typed, field};
-use crate::sock::{IPPROTO_TCP, TCP_LISTEN};
-use crate::{assign, attempt, emit, refuse, release};
+use crate::field::{Typed, field, number};
+use crate::sock::{self, IPPROTO_TCP, TCP_LISTEN};
+use crate::{attempt, call, emit, refuse, release};
 
 const EADDRINUSE: u32 = 98;
 const EADDRNOTAVAIL: i32 = -99;
@@ -63,21 +61,28 @@ pub(crate) fn udp_get_port(ctx: FExitContext) -> i32 {
     let sk: *const u8 = ctx.arg(0);
     let port = ctx.arg::<u64>(1) as u16;
     let result = ctx.arg::<u64>(3) as i32;
+    let autobinding = port == 0 && call::leave(function::UDP_PORT).is_some();
     if result != 0 {
-        refused(&ctx, port, operation::BIND);
+        refused(&ctx, port, if autobinding { operation::AUTOBIND } else { operation::BIND });
         return 0;
     }
-    let how = if port == 0 { how::BIND0 } else { how::BIND };
+    let how = match (port, autobinding) {
+        (0, true) => how::AUTOBIND,
+        (0, false) => how::BIND0,
+        _ => how::BIND,
+    };
     record::<Typed>(sk, field!(Typed, sk, sk_protocol), field!(Typed, sk, skc_num), how, Earlier::Replace);
     end(port);
     0
 }
 
 /// `int inet_autobind(struct sock *sk)`: UDP that sends or connects unbound; runs around `udp_lib_get_port`.
-#[fexit(function = "inet_autobind")]
-pub(crate) fn autobind(ctx: FExitContext) -> i32 {
-    if ctx.arg::<u64>(1) as i32 == 0 {
-        assign::mark_autobound(ctx.arg(0));
+#[fentry(function = "inet_autobind")]
+pub(crate) fn autobind(ctx: FEntryContext) -> i32 {
+    let sk: *const u8 = ctx.arg(0);
+    let port: u16 = field!(Typed, sk, skc_num);
+    if port == 0 && sock::is_datagram(field!(Typed, sk, sk_protocol)) {
+        call::enter(function::UDP_PORT, sk as u64, 0, how::AUTOBIND);
     }
     0
 }
@@ -123,7 +128,7 @@ pub(crate) fn twsk_alloc(ctx: FExitContext) -> i32 {
 /// `void inet_twsk_bind_unhash(struct inet_timewait_sock *tw, struct inet_hashinfo *hashinfo)`
 #[fexit(function = "inet_twsk_bind_unhash")]
 pub(crate) fn twsk_unhash(ctx: FExitContext) -> i32 {
-    release::forget(ctx.arg(0));
+    release::released(ctx.arg(0));
     0
 }
 
@@ -166,13 +171,6 @@ fn end(port: u16) {
     if port != 0 {
         attempt::end();
     }
-}
-
-/// The first argument of the hooked function as a plain number, which is all that a global function takes.
-#[inline(always)]
-fn number(ctx: &FExitContext, argument: usize) -> u64 {
-    // SAFETY: the context is an array of 64-bit arguments.
-    unsafe { bpf_probe_read_kernel(ctx.as_ptr().cast::<u64>().add(argument)) }.unwrap_or(0)
 }
 
 #[inline(always)]

@@ -2,5 +2,6 @@
 #![expect(clippy::needless_pass_by_value, reason = "aya's macros hand the context over by value")]
 
 mod fexit;
+mod kprobe;
 mod snapshot;
 mod tracepoint;

@@ -32,6 +32,7 @@ pub(crate) extern "C" fn open_files(ctx: *const c_void) -> i32 {
     if sk.is_null() {
         return 0;
     }
+    let sk = sock::on_port(sk);
     let protocol = sock::protocol(sk);
     let port: u16 = field!(Probed, sk, skc_num);
     if port != 0 && sock::has_ports(protocol) {

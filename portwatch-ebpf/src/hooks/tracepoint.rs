@@ -8,15 +8,17 @@ use aya_ebpf::macros::{btf_tracepoint, tracepoint};
 use aya_ebpf::programs::{BtfTracePointContext, TracePointContext};
 use portwatch_common::{
     Attempt,
-    record::{how, operation},
+    record::{function, how, operation},
 };
 
 use crate::assign::{Earlier, record};
-use crate::field::{Probed, field};
+use crate::field::{Probed, field, number};
 use crate::sock::{self, AF_INET, AF_INET6, IPPROTO_TCP, TCP_LISTEN};
-use crate::{attempt, refuse, release};
+use crate::{attempt, call, refuse, release};
 
 const EADDRINUSE: u32 = 98;
+const EADDRNOTAVAIL: u32 = 99;
+const EAGAIN: i32 = 11;
 const TCP_SYN_SENT: u8 = 2;
 const TCP_FIN_WAIT1: u8 = 4;
 const TCP_FIN_WAIT2: u8 = 5;
@@ -103,6 +105,31 @@ pub(crate) fn enter_sendto(ctx: TracePointContext) -> u32 {
     0
 }
 
+/// What a system call that may autobind returns: EAGAIN where no port was left.
+#[tracepoint(category = "syscalls", name = "sys_exit_connect")]
+pub(crate) fn exit_connect(ctx: TracePointContext) -> u32 {
+    autobound(&ctx);
+    0
+}
+
+#[tracepoint(category = "syscalls", name = "sys_exit_sendto")]
+pub(crate) fn exit_sendto(ctx: TracePointContext) -> u32 {
+    autobound(&ctx);
+    0
+}
+
+#[tracepoint(category = "syscalls", name = "sys_exit_sendmsg")]
+pub(crate) fn exit_sendmsg(ctx: TracePointContext) -> u32 {
+    autobound(&ctx);
+    0
+}
+
+#[tracepoint(category = "syscalls", name = "sys_exit_sendmmsg")]
+pub(crate) fn exit_sendmmsg(ctx: TracePointContext) -> u32 {
+    autobound(&ctx);
+    0
+}
+
 /// `sendmsg(int fd, struct user_msghdr *msg, unsigned int flags)`; the header begins with the address.
 #[tracepoint(category = "syscalls", name = "sys_enter_sendmsg")]
 pub(crate) fn enter_sendmsg(ctx: TracePointContext) -> u32 {
@@ -124,6 +151,7 @@ pub(crate) fn set_state(ctx: BtfTracePointContext) -> i32 {
     let new = ctx.arg::<i32>(2) as u8;
     match (old, new) {
         (TCP_CLOSE, TCP_SYN_SENT) => chosen(ctx.arg(0), how::CONNECT),
+        (TCP_SYN_SENT, TCP_CLOSE) => given_up(number(&ctx, 0)),
         (TCP_CLOSE, TCP_LISTEN) => chosen(ctx.arg(0), how::LISTEN),
         // These may have left a TIME_WAIT socket behind, which keeps the port and knows no owner.
         (TCP_FIN_WAIT1 | TCP_FIN_WAIT2 | TCP_CLOSING, TCP_CLOSE) => release::remember(ctx.arg(0)),
@@ -143,8 +171,19 @@ pub(crate) fn destroy(ctx: BtfTracePointContext) -> i32 {
 #[inline(always)]
 fn chosen(sk: *const u8, how: u8) {
     let port: u16 = field!(Probed, sk, skc_num);
-    if port == 0 {
+    // The outer socket of MPTCP holds no port itself.
+    if port == 0 && sock::protocol(sk) == IPPROTO_TCP {
         record::<Probed>(sk, IPPROTO_TCP, 0, how, Earlier::Replace);
+    }
+}
+
+/// A connect() that ends before its socket ever had a port has found the range full.
+#[inline(always)]
+fn given_up(sk: u64) {
+    // The outer socket of MPTCP learns its port late, and fails for other reasons.
+    if sock::kept_port(sk as *const u8) == 0 && sock::protocol(sk as *const u8) == IPPROTO_TCP {
+        release::never_given(sk);
+        refuse::report_exhaustion(sk, EADDRNOTAVAIL, u32::from(operation::CONNECT));
     }
 }
 
@@ -159,6 +198,18 @@ fn autobinds(fd: u32) {
     let port: u16 = field!(Probed, sk, skc_num);
     if sock::is_datagram(protocol) && port == 0 {
         record::<Probed>(sk, protocol, 0, how::AUTOBIND, Earlier::Replace);
+        call::enter(function::UDP_PORT, sk as u64, 0, how::AUTOBIND);
+    }
+}
+
+/// The end of a call that was to choose a UDP port.
+#[inline(always)]
+fn autobound(ctx: &TracePointContext) {
+    let Some(call) = call::leave(function::UDP_PORT) else { return };
+    let port: u16 = field!(Probed, call.sk as *const u8, skc_num);
+    if argument(ctx, RESULT) as i32 == -EAGAIN && port == 0 {
+        release::never_given(call.sk);
+        refuse::report_exhaustion(call.sk, EADDRINUSE, u32::from(operation::AUTOBIND));
     }
 }
 
@@ -177,6 +228,7 @@ fn bound(fd: u32) {
     if sk.is_null() {
         return;
     }
+    let sk = sock::on_port(sk);
     let protocol = sock::protocol(sk);
     let port: u16 = field!(Probed, sk, skc_num);
     // No number yet: IP_BIND_ADDRESS_NO_PORT leaves the choice to connect().
@@ -198,6 +250,8 @@ fn refused(attempt: &Attempt) {
         _ => attempt.port,
     };
     if port == 0 {
+        // listen() was noted before the kernel looked for a port.
+        release::never_given(sk as u64);
         refuse::report_exhaustion(sk as u64, EADDRINUSE, operation);
     } else {
         refuse::report_refusal(sk as u64, u32::from(port), operation);

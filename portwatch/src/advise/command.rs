@@ -11,9 +11,12 @@ const SYSCTL_FILE: &str = "/etc/sysctl.d/60-portwatch.conf";
 
 /// Reserves the wanted port: now and, in portwatch's own namespace, for good.
 pub(super) fn reserve(conflict: &Conflict, situation: &Situation) -> Vec<String> {
-    let port = conflict.port;
-    let inside = enter(conflict, situation);
-    let Some(mut ports) = situation.reserved.as_deref().and_then(|text| PortList::parse(text).ok()) else {
+    reserve_port(conflict.port, situation.reserved.as_deref(), &enter(conflict, situation))
+}
+
+/// Reserves a port where `inside` leads, beside what is `reserved` already.
+pub fn reserve_port(port: u16, reserved: Option<&str>, inside: &str) -> Vec<String> {
+    let Some(mut ports) = reserved.and_then(|text| PortList::parse(text).ok()) else {
         // What is reserved already could not be read from here. The shell merges then, where it can.
         let merged = format!("$(sysctl -n {RESERVED} | sed 's/$/,{port}/;s/^,//')");
         let script = format!("sysctl -w {RESERVED}=\"{merged}\"");
@@ -36,19 +39,19 @@ pub(super) fn widen(conflict: &Conflict, situation: &Situation, low: u16) -> Str
     format!("{}sysctl -w {RANGE}='{low} {high}'", enter(conflict, situation))
 }
 
-/// Ends the process that holds the port, by its service manager where it has one.
-pub(super) fn stop(process: &Process) -> String {
+/// Ends the process that holds the port, by its service manager where it has one. Nobody should end process 1.
+pub(super) fn stop(process: &Process) -> Option<String> {
     match service(process) {
-        Some(unit) => crate::text::command_line(&["systemctl", "stop", unit]),
-        None => format!("kill {}", process.pid),
+        Some(unit) => Some(crate::text::command_line(&["systemctl", "stop", unit])),
+        None => (process.pid != 1).then(|| format!("kill {}", process.pid)),
     }
 }
 
 /// Makes the process let go of the port and come back without it.
-pub(super) fn restart(process: &Process) -> String {
+pub(super) fn restart(process: &Process) -> Option<String> {
     match service(process) {
-        Some(unit) => crate::text::command_line(&["systemctl", "restart", unit]),
-        None => format!("kill {}", process.pid),
+        Some(unit) => Some(crate::text::command_line(&["systemctl", "restart", unit])),
+        None => (process.pid != 1).then(|| format!("kill {}", process.pid)),
     }
 }
 
@@ -73,9 +76,9 @@ fn enter(conflict: &Conflict, situation: &Situation) -> String {
     if conflict.netns == situation.own_netns {
         return String::new();
     }
-    // The victim may well have exited by now: a living holder is the surer door.
-    let holder = conflict.holders.iter().find(|holder| holder.alive).and_then(|h| h.process.as_ref());
-    let pid = holder.unwrap_or(&conflict.victim).pid;
+    // A holder may have moved since, or have the socket from elsewhere: only one that was seen there will do. Failing
+    // that the victim, who was there; once it has exited the command fails, and does nothing in another namespace.
+    let pid = situation.door.unwrap_or(conflict.victim.pid);
     format!("nsenter --net=/proc/{pid}/ns/net ")
 }
 

@@ -5,6 +5,7 @@ mod ports;
 #[cfg(test)]
 mod tests;
 
+pub use command::reserve_port;
 pub use ports::{PortList, PortListError};
 
 use crate::model::{Action, Advice, AssignedBy, Cause, Conflict, Holder, Protocol, State, UnnamedReason};
@@ -14,6 +15,8 @@ use crate::model::{Action, Advice, AssignedBy, Cause, Conflict, Holder, Protocol
 pub struct Situation {
     /// portwatch's own network namespace, where plain commands act.
     pub own_netns: u32,
+    /// A process that was seen in the conflict's namespace just now.
+    pub door: Option<u32>,
     /// `ip_local_reserved_ports` of the conflict's namespace, where it could be read.
     pub reserved: Option<String>,
     /// The victim set SO_REUSEADDR.
@@ -84,9 +87,9 @@ fn ephemeral(conflict: &Conflict, situation: &Situation, holder: &Holder) -> Vec
 /// Frees the port now. Only for who got it from the kernel: they work as well with any other.
 fn free(conflict: &Conflict, situation: &Situation, holder: &Holder) -> Option<Advice> {
     let process = holder.process.as_ref().filter(|_| holder.alive);
-    let mut commands: Vec<_> = process.map(command::restart).into_iter().collect();
+    let mut commands: Vec<_> = process.and_then(command::restart).into_iter().collect();
     commands.extend(command::destroy(conflict, situation, holder));
-    let mut why = match process.map(|process| command::service(process).is_some()) {
+    let mut why = match process.filter(|process| process.pid != 1).map(|p| command::service(p).is_some()) {
         Some(true) => "frees the port now: the holder comes back with another one",
         Some(false) => {
             "frees the port now by ending the holder, which may be started again and gets another one"
@@ -167,7 +170,7 @@ fn previous_instance(situation: &Situation, holder: &Holder) -> Vec<Advice> {
         (Some(unit), _) => {
             vec![format!("systemctl stop {0} && systemctl start {0}", crate::text::command_line(&[unit]))]
         }
-        (None, Some(process)) => vec![command::stop(process)],
+        (None, Some(process)) => command::stop(process).into_iter().collect(),
         (None, None) => Vec::new(),
     };
     let mut all = vec![advice(Action::StopFirst, why, commands)];
@@ -188,7 +191,11 @@ fn by_number(port: u16, holder: &Holder) -> Vec<Advice> {
 }
 
 fn stop(holder: &Holder, why: &str) -> Advice {
-    let commands = holder.process.as_ref().filter(|_| holder.alive).map(command::stop);
+    if holder.process.as_ref().is_some_and(|process| process.pid == 1 && process.comm == "systemd") {
+        let why = "systemd has the port for a socket unit and hands it to the service on demand: stop that unit, which the list shows, and not its service alone";
+        return advice(Action::StopHolder, why, vec!["systemctl list-sockets".to_owned()]);
+    }
+    let commands = holder.process.as_ref().filter(|_| holder.alive).and_then(command::stop);
     advice(Action::StopHolder, why, commands.into_iter().collect())
 }
 

@@ -28,6 +28,7 @@ fn conflict(cause: Cause, ephemeral: bool) -> Conflict {
         assigned_time: None,
         alive: true,
         evidence: Some(Evidence::KernelVerdict),
+        sockets: None,
     };
     Conflict {
         schema: SCHEMA,
@@ -79,7 +80,7 @@ fn a_client_that_took_a_port_is_kept_off_it() {
 
 #[test]
 fn in_another_namespace_commands_enter_it_and_nothing_is_written_to_the_hosts_files() {
-    let elsewhere = Situation { own_netns: 2, ..here("") };
+    let elsewhere = Situation { own_netns: 2, door: Some(2210), ..here("") };
     let advice = advise(&conflict(Cause::EphemeralClient, true), &elsewhere);
     assert_eq!(
         advice[0].commands,
@@ -88,7 +89,7 @@ fn in_another_namespace_commands_enter_it_and_nothing_is_written_to_the_hosts_fi
     assert!(advice[1].commands[1].starts_with("nsenter --net=/proc/2210/ns/net ss -K"));
     let mut dead = conflict(Cause::TimeWait, true);
     dead.holders[0].alive = false;
-    let advice = advise(&dead, &elsewhere);
+    let advice = advise(&dead, &Situation { door: None, ..elsewhere });
     assert!(advice[0].commands[0].starts_with("nsenter --net=/proc/4121/ns/net "), "the victim is the door");
 }
 
@@ -177,4 +178,20 @@ fn nfs_is_moved_off_a_low_port() {
     assert_eq!(advise(&kernel, &here(""))[0].commands, ["sysctl -w sunrpc.max_resvport=992"]);
     kernel.port = 700;
     assert_eq!(advise(&kernel, &here(""))[0].commands, ["sysctl -w sunrpc.min_resvport=701"]);
+}
+
+#[test]
+fn nobody_is_told_to_kill_process_1() {
+    for (comm, expected) in [("systemd", &["systemctl list-sockets"][..]), ("init", &[])] {
+        let mut activated = conflict(Cause::Listener, false);
+        activated.holders[0].process = Some(Process { pid: 1, comm: comm.into(), ..Process::default() });
+        assert_eq!(advise(&activated, &here(""))[0].commands, expected);
+        for (cause, ephemeral) in [(Cause::EphemeralClient, true), (Cause::PreviousInstance, false)] {
+            let mut conflict = Conflict { cause, ..activated.clone() };
+            conflict.holders[0].ephemeral = ephemeral;
+            let advice = advise(&conflict, &here(""));
+            let commands = advice.iter().flat_map(|advice| &advice.commands);
+            assert!(commands.clone().all(|command| !command.starts_with("kill")), "{cause}: {advice:?}");
+        }
+    }
 }

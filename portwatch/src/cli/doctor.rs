@@ -6,6 +6,7 @@ use std::io::{self, Write as _};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
+use super::prototypes;
 use crate::exit_code::ExitCode;
 use crate::probe::{Backend, Counters, Kernel, Probe, Reason, Sizes, Status, Table, object};
 use crate::text;
@@ -16,6 +17,12 @@ pub struct DoctorArgs {
     /// How the answer is shown
     #[arg(short, long, value_name = "FORM", value_enum, default_value_t)]
     output: Form,
+    /// Instead compare the functions that are hooked with the kernel's own declarations of them
+    #[arg(long)]
+    prototypes: bool,
+    /// End with exit code 3 if one of them is not as it should be
+    #[arg(long, requires = "prototypes")]
+    check: bool,
 }
 
 /// How the answer is shown.
@@ -60,6 +67,11 @@ struct Trial {
 /// # Errors
 /// If the answer could not be written.
 pub fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
+    if args.prototypes {
+        let (answer, code) = prototypes::answer(args.output == Form::Json, args.check)?;
+        io::stdout().write_all(answer.as_bytes())?;
+        return Ok(code);
+    }
     let diagnosis = diagnose();
     let answer = match args.output {
         Form::Text => describe(&diagnosis)?,

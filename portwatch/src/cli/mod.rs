@@ -6,10 +6,12 @@ pub mod doctor;
 mod follow;
 pub mod man;
 mod printer;
+mod prototypes;
 #[cfg(test)]
 mod tests;
 pub mod trace;
 mod values;
+pub mod who;
 
 pub use follow::{Conclusion, follow};
 pub use printer::{Flow, Printer, Summary, announce};
@@ -49,6 +51,8 @@ fn version() -> &'static str {
 pub enum Command {
     /// Show refused bind() and listen() calls as they happen, and who has the port
     Trace(Box<trace::TraceArgs>),
+    /// Show everybody who holds a port now: clients too, not only listeners
+    Who(who::WhoArgs),
     /// Stage a stolen port in a network namespace of its own, and name the thief
     Demo(demo::DemoArgs),
     /// Tell what this kernel and these capabilities allow, and which backend would run
@@ -100,6 +104,7 @@ pub fn run(asked: Asked) -> anyhow::Result<ExitCode> {
         }
         Asked::Run(command) => match *command {
             Command::Trace(args) => trace::run(*args),
+            Command::Who(args) => who::run(&args),
             Command::Demo(args) => demo::run(&args),
             Command::Doctor(args) => doctor::run(&args),
             Command::Completions(args) => completions::run(&args),

@@ -1,5 +1,6 @@
 //! The values of flags: text → meaning, each with the one line that a wrong one is answered with. Pure.
 
+use crate::who::{PROTOCOLS, Query};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -11,6 +12,19 @@ pub(super) fn port_range(text: &str) -> Result<RangeInclusive<u16>, String> {
         return Err(format!("the range ends before it begins; write {high}-{low}"));
     }
     Ok(low..=high)
+}
+
+/// `PORT` or `PORT/PROTOCOL`.
+pub(super) fn port_query(text: &str) -> Result<Query, String> {
+    let (number, name) = text.split_once('/').map_or((text, None), |(number, name)| (number, Some(name)));
+    let protocol = match name {
+        Some(name) => {
+            let known = PROTOCOLS.into_iter().find(|protocol| protocol.as_str() == name);
+            Some(known.ok_or("the protocol after the port is tcp, udp or udplite")?)
+        }
+        None => None,
+    };
+    Ok(Query { port: port(number)?, protocol })
 }
 
 fn port(text: &str) -> Result<u16, String> {
@@ -46,6 +60,7 @@ pub(super) fn table_size(text: &str) -> Result<u32, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Protocol;
 
     #[test]
     fn ports() {
@@ -56,6 +71,17 @@ mod tests {
             assert_eq!(port_range(wrong), Err("a port is a number from 1 to 65535".to_owned()), "{wrong}");
         }
         assert_eq!(port_range("10-9"), Err("the range ends before it begins; write 9-10".to_owned()));
+    }
+
+    #[test]
+    fn ports_with_a_protocol() {
+        assert_eq!(port_query("80"), Ok(Query { port: 80, protocol: None }));
+        assert_eq!(port_query("53/udp"), Ok(Query { port: 53, protocol: Some(Protocol::Udp) }));
+        for (wrong, part) in
+            [("0", "1 to 65535"), ("80/", "tcp, udp"), ("80/icmp", "tcp, udp"), ("/tcp", "1 to")]
+        {
+            assert!(port_query(wrong).expect_err(wrong).contains(part), "{wrong}");
+        }
     }
 
     #[test]

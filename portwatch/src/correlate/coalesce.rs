@@ -21,11 +21,19 @@ pub(super) struct Key {
     pub(super) protocol: Protocol,
     pub(super) address: IpAddr,
     pub(super) port: u16,
-    /// Unit, else executable, else name.
-    pub(super) victim: String,
+    pub(super) victim: Victim,
     pub(super) culprit: Option<ProcessId>,
     /// Without a culprit: what is known instead.
     pub(super) cause: Option<Cause>,
+}
+
+/// Who was refused, as a program and not as a process; in a container, of which.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Victim {
+    /// Unit, else executable.
+    Program(String),
+    /// The name alone: it was gone before its executable could be read.
+    Name(String),
 }
 
 #[derive(Debug)]
@@ -40,11 +48,30 @@ struct Followed {
 #[derive(Debug, Default)]
 pub(super) struct Coalescer {
     followed: HashMap<Key, Followed>,
+    /// Key by name → key under which that is followed.
+    names: HashMap<Key, Key>,
     /// Last words of conflicts that had to make room.
     parting: Vec<Report>,
 }
 
 impl Coalescer {
+    /// The key under which this conflict is followed, if it is: the victims of a restart loop are one program, whether or
+    /// not each of them lived long enough to have its executable read. `name` is the victim's, whatever else is known.
+    pub(super) fn known_as(&mut self, key: Key, name: String) -> Key {
+        let mut by_name = key.clone();
+        by_name.victim = Victim::Name(name);
+        let known = self.names.get(&by_name).filter(|known| self.followed.contains_key(*known));
+        let is_vague = |key: &Key| matches!(key.victim, Victim::Name(_));
+        let chosen = match known {
+            Some(known) if !self.followed.contains_key(&key) && (is_vague(&key) || is_vague(known)) => {
+                known.clone()
+            }
+            _ => key,
+        };
+        self.names.insert(by_name, chosen.clone());
+        chosen
+    }
+
     /// A resolved refusal: a new conflict, or a repeat that may be told now or later.
     pub(super) fn accept(&mut self, key: Key, conflict: Box<Conflict>, now_ns: u64) -> Option<Report> {
         if let Some(known) = self.followed.get_mut(&key)
@@ -96,6 +123,7 @@ impl Coalescer {
     fn forget(&mut self, now_ns: u64) {
         let is_silent = |known: &Followed| now_ns.saturating_sub(known.seen_ns) >= SILENCE_NS;
         self.followed.retain(|_, known| known.pending || !is_silent(known));
+        self.names.retain(|_, key| self.followed.contains_key(key));
         if self.followed.len() < CAPACITY {
             return;
         }

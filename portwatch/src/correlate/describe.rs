@@ -6,7 +6,7 @@ use crate::advise::{self, Situation};
 use crate::model::{Cause, Conflict, Errno, Operation, Process, Protocol, Range, SCHEMA, UnnamedReason};
 use portwatch_common::record::{Refusal, flag, refusal_flag};
 
-/// Processes through which a namespace's settings are looked for.
+/// Holders through which a namespace is looked for.
 const DOORS: usize = 4;
 
 pub(super) fn conflict(
@@ -85,16 +85,18 @@ fn situation(
     lookups: &mut dyn Lookups,
 ) -> Situation {
     let holder = culprit.map(|culprit| culprit.suspect.socket);
-    // Any living process of the namespace will do to read its settings.
+    // Any living process of the namespace will do to read its settings. The victim last: it may exit at any moment.
     let doors = conflict.holders.iter().filter(|holder| holder.alive).filter_map(|h| h.process.as_ref());
-    let mut doors = std::iter::once(&conflict.victim).chain(doors).map(|process| process.pid).take(DOORS);
-    let reserved = doors.find_map(|pid| lookups.reserved_ports(conflict.netns, pid));
+    let mut doors = doors.take(DOORS).chain([&conflict.victim]).map(|process| process.pid);
+    let seen = doors.find_map(|pid| Some((pid, lookups.reserved_ports(conflict.netns, pid)?)));
+    let (door, reserved) = seen.unzip();
     let users = holder.filter(|holder| holder.uid != refusal.socket.uid).map(|holder| {
         let mut name = |uid| lookups.user_name(uid).unwrap_or_else(|| format!("uid {uid}"));
         (name(refusal.socket.uid), name(holder.uid))
     });
     Situation {
         own_netns,
+        door,
         reserved,
         victim_reuses: refusal.socket.flags & flag::REUSE != 0,
         holder_reuses: holder.is_some_and(|holder| holder.flags & flag::REUSE != 0),

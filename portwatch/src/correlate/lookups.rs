@@ -4,6 +4,7 @@
 use crate::model::UnnamedReason;
 use jiff::Timestamp;
 use portwatch_common::Task;
+use std::sync::Arc;
 
 /// Start times in /proc are in ticks of this many nanoseconds.
 const TICK_NS: u64 = 10_000_000;
@@ -46,6 +47,21 @@ pub struct ProcessInfo {
     pub cgroup: Option<String>,
 }
 
+/// What a container and its pod are called, by the files of whatever runs them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ContainerNames {
+    /// What runs it, by whose files they are.
+    pub runtime: Option<String>,
+    /// Name of the container.
+    pub name: Option<String>,
+    /// Uid of the pod.
+    pub pod: Option<String>,
+    /// Name of the pod.
+    pub pod_name: Option<String>,
+    /// Namespace of the pod.
+    pub pod_namespace: Option<String>,
+}
+
 /// A socket whose owners are wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wanted {
@@ -53,15 +69,43 @@ pub struct Wanted {
     pub inode: u64,
     /// Where to look first.
     pub hint: Option<ProcessId>,
+    /// Whether the others are wanted too if the hint has it.
+    pub sharers: bool,
 }
 
 /// Who has a socket open.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SocketHolders {
-    /// The processes, the oldest first; only the hint if that is one of them.
+    /// The processes, the oldest first; only the hint if that is one of them and no sharers were asked for.
     pub processes: Vec<ProcessInfo>,
     /// If there are none: why that proves nothing.
     pub blind: Option<UnnamedReason>,
+}
+
+/// The ephemeral ports of a network namespace, for one protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WantedRange {
+    /// Network namespace.
+    pub netns: u32,
+    /// IPPROTO_*.
+    pub protocol: u16,
+    /// First port.
+    pub low: u16,
+    /// Last port.
+    pub high: u16,
+}
+
+/// A process and what it has of a range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RangeHolder {
+    /// Who was given the ports.
+    pub task: Task,
+    /// How many of its sockets have one.
+    pub sockets: u32,
+    /// How it came to most of them.
+    pub how: u8,
+    /// When it got the first of them, on the boot clock; 0 if that was not recorded.
+    pub since_ns: u64,
 }
 
 /// What the correlator cannot know from the kernel's records.
@@ -72,11 +116,18 @@ pub trait Lookups {
     /// Path of a cgroup by its id in the unified hierarchy.
     fn cgroup_path(&mut self, id: u64) -> Option<String>;
 
+    /// What the container or pod of a cgroup is called; `None` if nothing is known of it. Shared, because thousands of
+    /// processes remember the answer.
+    fn container(&mut self, cgroup: &str) -> Option<Arc<ContainerNames>>;
+
     /// Who has each of these sockets open now; one answer a question, in order.
     fn socket_holders(&mut self, wanted: &[Wanted]) -> Vec<SocketHolders>;
 
     /// Whether the process still runs; `None` if that cannot be seen from here.
     fn alive(&mut self, id: ProcessId) -> Option<bool>;
+
+    /// The processes that have most of a range, the largest first; empty where that is not recorded.
+    fn range_holders(&mut self, wanted: WantedRange) -> Vec<RangeHolder>;
 
     /// A time on the boot clock, as time of day.
     fn wall_clock(&mut self, boot_ns: u64) -> Timestamp;
@@ -84,6 +135,6 @@ pub trait Lookups {
     /// `ip_local_reserved_ports` of a network namespace, reached through one of its processes.
     fn reserved_ports(&mut self, netns: u32, tgid: u32) -> Option<String>;
 
-    /// Login name of a uid.
+    /// Login name of a uid of the initial user namespace.
     fn user_name(&mut self, uid: u32) -> Option<String>;
 }

@@ -7,6 +7,7 @@
 mod cause;
 mod coalesce;
 mod describe;
+mod exhaustion;
 mod groups;
 mod lookups;
 mod processes;
@@ -15,16 +16,18 @@ mod select;
 #[cfg(test)]
 mod tests;
 
-pub use lookups::{Lookups, ProcessId, ProcessInfo, SocketHolders, Wanted};
+pub use lookups::{
+    ContainerNames, Lookups, ProcessId, ProcessInfo, RangeHolder, SocketHolders, Wanted, WantedRange,
+};
 pub use processes::CAPACITY as PROCESS_CAPACITY;
 
 use crate::decode::RawEvent;
-use crate::model::{Conflict, Process, Protocol};
+use crate::model::{Cause, Conflict, Process, Protocol};
 use crate::rule::Era;
-use coalesce::{Coalescer, Key};
+use coalesce::{Coalescer, Key, Victim};
 use groups::Groups;
 use portwatch_common::Socket;
-use portwatch_common::record::Refusal;
+use portwatch_common::record::{Refusal, flag};
 use processes::Processes;
 use resolve::Scene;
 use select::Selection;
@@ -34,6 +37,11 @@ use std::collections::HashMap;
 const FRESH_NS: u64 = 1_000_000_000;
 /// Such decisions remembered.
 const DECISIONS: usize = 1_024;
+
+/// Describes a process that was found by looking, where there are no records.
+pub fn describe_found(info: &ProcessInfo, lookups: &mut dyn Lookups) -> Process {
+    Processes::new(1).describe_found(info, lookups)
+}
 
 /// What a correlator is told once.
 #[derive(Clone, Debug)]
@@ -79,6 +87,8 @@ pub struct Stats {
     pub foreign_holders: u64,
     /// Holders whose refusal never came, or that exceeded the bound of a group.
     pub stray_holders: u64,
+    /// Refusals of the kernel's own search for a free privileged port, which is no conflict of anybody's.
+    pub kernel_searches: u64,
     /// Refusals of a protocol that has no ports.
     pub other_protocols: u64,
 }
@@ -105,6 +115,8 @@ pub struct Correlator {
     coalescer: Coalescer,
     groups: Groups,
     decisions: HashMap<Fingerprint, (Key, u64)>,
+    /// Time of the latest refusal.
+    latest_ns: u64,
 }
 
 impl Correlator {
@@ -117,6 +129,7 @@ impl Correlator {
             coalescer: Coalescer::default(),
             groups: Groups::default(),
             decisions: HashMap::new(),
+            latest_ns: 0,
         }
     }
 
@@ -132,7 +145,8 @@ impl Correlator {
 
     /// Repeats that are due, at most one a second and conflict. `now_boot_ns` is on the boot clock.
     pub fn tick(&mut self, now_boot_ns: u64) -> Vec<Report> {
-        self.decisions.retain(|_, (_, made_ns)| now_boot_ns.saturating_sub(*made_ns) < FRESH_NS);
+        // By the time of the refusals, not by the clock: who lags behind in a storm needs the decisions most.
+        self.decisions.retain(|_, (_, made_ns)| self.latest_ns.saturating_sub(*made_ns) < FRESH_NS);
         self.coalescer.due(now_boot_ns)
     }
 
@@ -148,11 +162,16 @@ impl Correlator {
 
     fn refused(&mut self, refusal: &Refusal, lookups: &mut dyn Lookups) -> Option<Report> {
         self.stats.refusals += 1;
+        self.latest_ns = self.latest_ns.max(refusal.when_ns);
         let records = self.groups.take(refusal.id);
         let Some(protocol) = Protocol::from_wire(refusal.socket.protocol) else {
             self.stats.other_protocols += 1;
             return None;
         };
+        if is_search_of_the_kernel(&refusal.socket) {
+            self.stats.kernel_searches += 1;
+            return None;
+        }
         let selection = select::select(refusal, &records, self.settings.era);
         self.stats.foreign_holders += selection.foreign;
 
@@ -169,8 +188,12 @@ impl Correlator {
         };
         let resolved = resolve::resolve(&selection.suspects, &scene, &mut self.processes, lookups);
         let victim = self.processes.describe(&refusal.task, lookups);
-        let conflict = describe::conflict(refusal, protocol, victim, &resolved, &self.settings, lookups);
-        let key = key(&conflict, resolved.first().and_then(|culprit| culprit.owner));
+        let mut conflict = describe::conflict(refusal, protocol, victim, &resolved, &self.settings, lookups);
+        if conflict.cause == Cause::Exhausted {
+            conflict.holders = exhaustion::holders(refusal, &mut self.processes, lookups);
+        }
+        let (key, name) = key(&conflict, resolved.first().and_then(|culprit| culprit.owner));
+        let key = self.coalescer.known_as(key, name);
         if self.decisions.len() < DECISIONS {
             self.decisions.insert(fingerprint, (key.clone(), refusal.when_ns));
         }
@@ -193,6 +216,11 @@ impl Correlator {
     }
 }
 
+/// An NFS mount (`xs_bind`) tries one privileged port after the other until one is free; nobody sees those refusals.
+fn is_search_of_the_kernel(wanted: &Socket) -> bool {
+    wanted.flags & flag::KERNEL != 0 && (1..1024).contains(&wanted.local_port)
+}
+
 fn fingerprint(refusal: &Refusal, selection: &Selection) -> Fingerprint {
     let socket = &refusal.socket;
     let culprit = selection.suspects.first();
@@ -209,15 +237,25 @@ fn fingerprint(refusal: &Refusal, selection: &Selection) -> Fingerprint {
     }
 }
 
-fn key(conflict: &Conflict, culprit: Option<ProcessId>) -> Key {
-    let Process { unit, exe, comm, .. } = &conflict.victim;
-    Key {
+/// What makes it one conflict with others, and the victim's name.
+fn key(conflict: &Conflict, culprit: Option<ProcessId>) -> (Key, String) {
+    let Process { unit, exe, comm, pod, container_name, container, .. } = &conflict.victim;
+    // Two containers may run one program on the host's network. A restarted one may have a new id, but not a new name.
+    let inside = match (pod, container_name.as_ref().or(container.as_ref())) {
+        (Some(pod), _) => format!("{pod}/{}", container_name.as_deref().unwrap_or_default()),
+        (None, container) => container.cloned().unwrap_or_default(),
+    };
+    let name = format!("{inside} {comm}");
+    let program =
+        unit.as_ref().or(exe.as_ref()).map(|program| Victim::Program(format!("{inside} {program}")));
+    let key = Key {
         netns: conflict.netns,
         protocol: conflict.protocol,
         address: conflict.address,
         port: conflict.port,
-        victim: unit.as_ref().or(exe.as_ref()).unwrap_or(comm).clone(),
+        victim: program.unwrap_or_else(|| Victim::Name(name.clone())),
         culprit,
         cause: culprit.is_none().then_some(conflict.cause),
-    }
+    };
+    (key, name)
 }

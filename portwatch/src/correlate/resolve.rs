@@ -81,8 +81,17 @@ fn wanted_of(suspect: &Suspect) -> Option<Wanted> {
     let released = suspect.evidence == Evidence::LastOwner;
     let recorded = suspect.assignment.map_or(0, |assignment| assignment.inode);
     let inode = if socket.inode != 0 { socket.inode } else { recorded };
-    (!unowned && !released && inode != 0)
-        .then(|| Wanted { inode, hint: suspect.assignment.map(|a| ProcessId::of(&a.task)) })
+    (!unowned && !released && inode != 0).then(|| Wanted {
+        inode,
+        hint: suspect.assignment.map(|a| ProcessId::of(&a.task)),
+        sharers: suspect.assignment.is_some_and(|a| is_made_to_be_shared(AssignedBy::from_wire(a.how))),
+    })
+}
+
+/// Servers hand their sockets to workers, and service managers to services: whoever ends only one of them frees
+/// nothing. A client's connection is worth no look at every process of the machine.
+const fn is_made_to_be_shared(how: AssignedBy) -> bool {
+    matches!(how, AssignedBy::Bind | AssignedBy::Bind0 | AssignedBy::Listen)
 }
 
 /// Who has the socket, by the record and by `answer`, what was found among the open files.
@@ -96,10 +105,29 @@ fn owners(suspect: &Suspect, answer: Option<SocketHolders>) -> Vec<Owner> {
     let still_has_it = |task: &Task| processes.iter().any(|info| info.id == ProcessId::of(task));
     match recorded {
         // Nobody has it by now, or nobody ever can (TIME_WAIT): it was the recorded process's in the moment that counts.
-        Some(task) if processes.is_empty() || still_has_it(&task) => vec![Owner::Recorded(task)],
+        Some(task) if processes.is_empty() || still_has_it(&task) => {
+            let others = sharers(&task, processes).into_iter().map(Owner::Found);
+            std::iter::once(Owner::Recorded(task)).chain(others).collect()
+        }
         None if processes.is_empty() => vec![Owner::Nobody(blind.unwrap_or_else(|| reason(socket)))],
         _ => processes.into_iter().take(SHARERS).map(Owner::Found).collect(),
     }
+}
+
+/// Who else has the recorded process's socket: of each program and service one, the oldest. A server's workers are the
+/// server once more.
+fn sharers(task: &Task, mut processes: Vec<ProcessInfo>) -> Vec<ProcessInfo> {
+    type Kind = (Vec<u8>, Option<String>, Option<String>);
+    let kind = |info: &ProcessInfo| -> Kind { (info.comm.clone(), info.exe.clone(), info.cgroup.clone()) };
+    let owner = ProcessId::of(task);
+    let mut kinds: Vec<_> = processes.iter().filter(|info| info.id == owner).map(kind).collect();
+    processes.retain(|info| {
+        let is_new = info.id != owner && !kinds.contains(&kind(info));
+        kinds.extend(is_new.then(|| kind(info)));
+        is_new
+    });
+    processes.truncate(SHARERS);
+    processes
 }
 
 fn reason(socket: &Socket) -> UnnamedReason {
@@ -147,6 +175,7 @@ fn build(
             .then(|| lookups.wall_clock(assigned_ns)),
         alive,
         evidence: Some(evidence),
+        sockets: None,
     };
     Resolved { holder, suspect: *suspect, owner: id, inherited, how }
 }
@@ -166,6 +195,8 @@ fn unrecorded(socket: &Socket, owner: &Owner, scene: &Scene) -> AssignedBy {
         AssignedBy::Accept
     } else if is_old {
         AssignedBy::Preexisting
+    } else if cause::infer(AssignedBy::Unknown, socket, scene.range) == AssignedBy::Accept {
+        AssignedBy::Accept // by a listener that is gone
     } else {
         AssignedBy::Unknown
     }
@@ -211,6 +242,7 @@ pub(super) const fn nobody(reason: UnnamedReason) -> Holder {
         assigned_time: None,
         alive: false,
         evidence: None,
+        sockets: None,
     }
 }
 

@@ -1,10 +1,10 @@
 //! Which of the reported sockets made the kernel refuse, by evidence. Pure: records in, records out.
 
+use super::cause;
 use crate::model::{Evidence, State};
 use crate::rule::{self, Endpoint, Era};
 use portwatch_common::record::{Holder, Refusal, found_by};
 use portwatch_common::{Assignment, Socket};
-use std::cmp::Ordering;
 
 /// How long before the time stamp of a refusal the refused call may have begun: a release within it may have come
 /// after the kernel's decision. bind() itself takes microseconds; the rest is for a thread that was scheduled away.
@@ -57,7 +57,8 @@ pub(super) fn select(refusal: &Refusal, records: &[Holder], era: Era) -> Selecti
         suspects.sort_by_key(|s| std::cmp::Reverse(s.assignment.map_or(0, |a| a.assigned_ns)));
         suspects.truncate(1);
     }
-    suspects.sort_by(order);
+    let listens = suspects.iter().any(|suspect| State::from_wire(suspect.socket.state) == State::Listen);
+    suspects.sort_by_key(|suspect| rank(suspect, listens));
     let has_listener = own.iter().any(|r| State::from_wire(r.socket.state) == State::Listen);
     Selection { suspects, foreign: foreign.len() as u64, has_listener }
 }
@@ -91,10 +92,7 @@ fn is_live_suspect(record: &Holder, refusal: &Refusal, era: Era) -> bool {
 }
 
 fn conflicts(refusal: &Refusal, holder: &Socket, era: Era) -> bool {
-    let (binder, mut holder) = (Endpoint::from(&refusal.socket), Endpoint::from(holder));
-    // Either name of a multipath socket is TCP to the rule.
-    holder.datagram = binder.datagram;
-    rule::conflicts(&binder, &holder, era)
+    rule::conflicts(&Endpoint::from(&refusal.socket), &Endpoint::from(holder), era)
 }
 
 /// Let go of the port after the refused call began, so that nothing was left to meet.
@@ -143,13 +141,14 @@ fn is_connection_of(last: &Holder, record: &Holder) -> bool {
     a.remote_port == b.remote_port && a.family == b.family && a.remote == b.remote && a.local == b.local
 }
 
-/// The verdict first, then listeners, TIME_WAIT last; else as met.
-fn order(a: &Suspect, b: &Suspect) -> Ordering {
-    let rank = |s: &Suspect| match (s.evidence, State::from_wire(s.socket.state)) {
-        (Evidence::KernelVerdict, _) => 0,
+/// The verdict first, then listeners, TIME_WAIT last; else as met. A connection that a listener accepted comes after it,
+/// even where the kernel met it first: the port is taken because somebody listens on it.
+fn rank(suspect: &Suspect, listens: bool) -> u8 {
+    let accepted = suspect.assignment.is_none() && cause::is_accepted(&suspect.socket, listens);
+    match (suspect.evidence, State::from_wire(suspect.socket.state)) {
+        (Evidence::KernelVerdict, _) if !accepted => 0,
         (_, State::Listen) => 1,
         (_, State::TimeWait) => 3,
         _ => 2,
-    };
-    rank(a).cmp(&rank(b))
+    }
 }

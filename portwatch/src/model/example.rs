@@ -22,8 +22,8 @@ pub(crate) fn client() -> Conflict {
         uid: Some(0),
         cgroup: Some("/system.slice/nginx.service".into()),
         unit: Some("nginx.service".into()),
-        container: None,
-        pod: None,
+        slice: Some("system.slice".into()),
+        ..Process::default()
     };
     let owner = Process {
         pid: 2210,
@@ -35,8 +35,8 @@ pub(crate) fn client() -> Conflict {
         uid: Some(998),
         cgroup: Some("/system.slice/hdfs.service".into()),
         unit: Some("hdfs.service".into()),
-        container: None,
-        pod: None,
+        slice: Some("system.slice".into()),
+        ..Process::default()
     };
     let reserve = Advice {
         action: Action::ReservePort,
@@ -78,5 +78,6 @@ fn holder(owner: Process) -> Holder {
         assigned_time: Some(time("2026-11-24T02:31:40Z")),
         alive: true,
         evidence: Some(Evidence::KernelVerdict),
+        sockets: None,
     }
 }

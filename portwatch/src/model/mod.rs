@@ -5,11 +5,15 @@
 
 #[cfg(test)]
 pub(crate) mod example;
+mod held;
 mod names;
 mod time;
 mod wire;
 
-pub use names::{Action, AssignedBy, Cause, Errno, Evidence, Operation, Protocol, State, UnnamedReason};
+pub use held::{HeldPort, HeldSocket, NamespaceRange};
+pub use names::{
+    Action, AssignedBy, Cause, Errno, Evidence, Operation, Protocol, Role, State, UnnamedReason,
+};
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -49,7 +53,7 @@ pub struct Conflict {
     pub backend: String,
     /// Who was refused, at the latest refusal.
     pub victim: Process,
-    /// Because of whom; the first is the culprit. Empty if the range was exhausted.
+    /// Because of whom; the first is the culprit. If the range was exhausted: who has most of it.
     pub holders: Vec<Holder>,
     /// The class, by the first holder.
     pub cause: Cause,
@@ -73,18 +77,30 @@ pub struct Process {
     pub comm: String,
     /// Path of the executable.
     pub exe: Option<String>,
-    /// Arguments, quoted as for a shell.
+    /// Arguments, quoted as for a shell; a cut is shown by an ellipsis.
     pub cmdline: Option<String>,
-    /// Effective uid.
+    /// Effective uid, in the initial user namespace.
     pub uid: Option<u32>,
+    /// Login name of the uid on this host; `null` for the users of a container, which has its own.
+    pub user: Option<String>,
     /// Path of the cgroup.
     pub cgroup: Option<String>,
-    /// systemd unit.
+    /// systemd unit; of the systemd in the container, if there is one.
     pub unit: Option<String>,
+    /// systemd slice around the unit or the container.
+    pub slice: Option<String>,
     /// Container id.
     pub container: Option<String>,
-    /// Pod uid.
+    /// What runs the container: docker, containerd, cri-o, podman, lxc, systemd-nspawn, nomad or buildkit.
+    pub container_runtime: Option<String>,
+    /// Name of the container; in Kubernetes its name within the pod.
+    pub container_name: Option<String>,
+    /// Uid of the Kubernetes pod, or id of the podman pod.
     pub pod: Option<String>,
+    /// Name of the Kubernetes pod.
+    pub pod_name: Option<String>,
+    /// Its namespace.
+    pub pod_namespace: Option<String>,
 }
 
 /// A socket that made the kernel refuse, and whose it is.
@@ -115,6 +131,8 @@ pub struct Holder {
     pub alive: bool,
     /// How the holder was established; `null` if it was not.
     pub evidence: Option<Evidence>,
+    /// How many sockets its process has on ports of the range, where that is exhausted; else `null`.
+    pub sockets: Option<u32>,
 }
 
 /// `ip_local_port_range` of the namespace, and where the port lies.

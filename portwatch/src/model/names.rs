@@ -157,6 +157,30 @@ names! {
         NoWalk = "no-walk",
         /// The record of the holder found the ring buffer full.
         RecordLost = "record-lost",
+        /// No process has it among its descriptors: the kernel's own, in flight over a UNIX socket, or io_uring's.
+        NoProcess = "no-process",
+    }
+}
+
+names! {
+    /// What a socket does on its port; the order is that of showing.
+    Role {
+        /// Listens.
+        Listener = "listener",
+        /// Has the port and is not connected: bound only, or UDP that anybody may send to.
+        Bound = "bound",
+        /// Not known.
+        Unknown = "unknown",
+        /// Connected, and not through a listener on the port.
+        Client = "client",
+        /// Connected through a listener on the port.
+        Accepted = "accepted",
+        /// A connection that its listener has not accepted yet.
+        Unaccepted = "unaccepted",
+        /// Closed by its process, and not yet confirmed.
+        Closing = "closing",
+        /// Closed, kept for late packets.
+        TimeWait = "time-wait",
     }
 }
 

@@ -1,7 +1,7 @@
 //! Socket inode → the processes that have it open, by reading the descriptors in /proc.
 //!
 //! Where to look first is known nearly always, and then a single process is read. Only for the sockets that are not
-//! there are all processes read, once for all of them.
+//! there, or that others may have too, are all processes read, once for all of them.
 
 use super::process;
 use crate::correlate::{ProcessInfo, SocketHolders, Wanted};
@@ -30,8 +30,8 @@ pub(super) fn holders(proc: &Path, wanted: &[Wanted]) -> Vec<SocketHolders> {
             found.insert(want.inode, vec![info]);
         }
     }
-    let missing: HashSet<u64> =
-        wanted.iter().map(|want| want.inode).filter(|inode| !found.contains_key(inode)).collect();
+    let is_open = |want: &&Wanted| want.sharers || !found.contains_key(&want.inode);
+    let missing: HashSet<u64> = wanted.iter().filter(is_open).map(|want| want.inode).collect();
     let denied = !missing.is_empty() && scan(proc, &missing, &mut found);
     let blind = denied.then_some(UnnamedReason::NoPermission);
     let answer = |want: &Wanted| match found.get(&want.inode) {
@@ -50,7 +50,10 @@ fn scan(proc: &Path, missing: &HashSet<u64>, found: &mut HashMap<u64, Vec<Proces
             Ok(sockets) => {
                 let Some(info) = process::read(proc, pid) else { continue };
                 for inode in sockets {
-                    found.entry(inode).or_default().push(info.clone());
+                    let known = found.entry(inode).or_default();
+                    if !known.iter().any(|known| known.id == info.id) {
+                        known.push(info.clone());
+                    }
                 }
             }
             Err(Errno::ACCESS | Errno::PERM) => denied = true,
@@ -68,25 +71,42 @@ fn pids(proc: &Path) -> Vec<u32> {
     entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect()
 }
 
+/// All sockets that a process has open; none if that cannot be seen.
+pub(super) fn sockets(proc: &Path, pid: u32) -> HashSet<u64> {
+    let mut found = HashSet::new();
+    // What was found before a failure is open all the same.
+    let _ = each_socket(proc, pid, |inode| {
+        found.insert(inode);
+        true
+    });
+    found
+}
+
 /// Which of the wanted sockets a process has open.
 fn open_sockets(proc: &Path, pid: u32, wanted: &HashSet<u64>) -> Result<HashSet<u64>, Errno> {
+    let mut found = HashSet::new();
+    each_socket(proc, pid, |inode| {
+        if wanted.contains(&inode) {
+            found.insert(inode);
+        }
+        found.len() < wanted.len()
+    })?;
+    Ok(found)
+}
+
+/// Calls `meet` with the inode of every socket that a process has open, until that returns false.
+fn each_socket(proc: &Path, pid: u32, mut meet: impl FnMut(u64) -> bool) -> Result<(), Errno> {
     let path = proc.join(pid.to_string()).join("fd");
     let dir = openat(CWD, &path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-    let mut found = HashSet::new();
     for entry in Dir::read_from(&dir)? {
         let entry = entry?;
         let mut buffer = [MaybeUninit::uninit(); LINK_BYTES];
         let Ok((target, _)) = readlinkat_raw(&dir, entry.file_name(), &mut buffer) else { continue };
-        if let Some(inode) = socket_inode(target)
-            && wanted.contains(&inode)
-        {
-            found.insert(inode);
-            if found.len() == wanted.len() {
-                break;
-            }
+        if socket_inode(target).is_some_and(|inode| !meet(inode)) {
+            break;
         }
     }
-    Ok(found)
+    Ok(())
 }
 
 fn socket_inode(link: &[u8]) -> Option<u64> {
@@ -119,12 +139,14 @@ mod tests {
         let proc = Path::new("/proc");
         let me = process::identity(proc, std::process::id());
         let inode = inode_of(&listener);
-        for hint in [me, None] {
-            let answers = holders(proc, &[Wanted { inode, hint }, Wanted { inode: u64::MAX, hint }]);
-            assert!(answers[0].processes.iter().any(|info| Some(info.id) == me), "{hint:?}");
+        for (hint, sharers) in [(me, false), (me, true), (None, false)] {
+            let answers =
+                holders(proc, &[Wanted { inode, hint, sharers }, Wanted { inode: u64::MAX, hint, sharers }]);
+            let found = answers[0].processes.iter().filter(|info| Some(info.id) == me).count();
+            assert_eq!(found, 1, "{hint:?} {sharers}");
             assert!(answers[1].processes.is_empty());
         }
         drop(listener);
-        assert!(holders(proc, &[Wanted { inode, hint: me }])[0].processes.is_empty());
+        assert!(holders(proc, &[Wanted { inode, hint: me, sharers: true }])[0].processes.is_empty());
     }
 }

@@ -4,23 +4,43 @@
 pub mod cgroup;
 mod cgroup_id;
 mod clock;
+mod containers;
 mod descriptors;
+pub mod namespaces;
 pub mod netns;
+mod patience;
 mod process;
+mod range;
+mod rooted;
+mod runtime;
+#[cfg(test)]
+pub(crate) mod scratch;
+pub mod socket_tables;
+mod users;
 
 pub use clock::now_boot_ns;
 
-use crate::correlate::{Lookups, ProcessId, ProcessInfo, SocketHolders, Wanted};
+use crate::correlate::{
+    ContainerNames, Lookups, ProcessId, ProcessInfo, RangeHolder, SocketHolders, Wanted, WantedRange,
+};
 use crate::model::UnnamedReason;
+use crate::probe::Assignments;
 use cgroup_id::CgroupPaths;
 use clock::WallClock;
+use containers::Containers;
 use jiff::Timestamp;
+use rooted::Root;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use users::Users;
 
 /// Inode of the initial pid namespace (`PROC_PID_INIT_INO`): the one in which the kernel's records count.
 const INITIAL_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
+
+/// Inode of the initial cgroup namespace (`PROC_CGROUP_INIT_INO`): no engine leaves a container in it on cgroup v2.
+const INITIAL_CGROUP_NAMESPACE: u64 = 0xEFFF_FFFB;
 
 /// The world as it is now.
 #[derive(Debug)]
@@ -29,20 +49,54 @@ pub struct Live {
     /// Pids in the kernel's records are the ones in /proc.
     same_pids: bool,
     cgroups: CgroupPaths,
+    /// The host's files; none if they cannot be told from those of a container around portwatch.
+    root: Option<Arc<Root>>,
+    containers: Containers,
+    users: Users,
     clock: WallClock,
+    /// The kernel side's records, where it runs.
+    assignments: Option<Arc<Assignments>>,
 }
 
 impl Live {
     /// Looks at where portwatch itself stands; cannot fail, but may see less.
     pub fn new() -> Self {
-        let namespace = fs::metadata("/proc/self/ns/pid").map(|meta| meta.ino());
+        let same_pids = is_in("pid", INITIAL_PID_NAMESPACE);
+        let root = same_pids.then(host_root).flatten().map(Arc::new);
         Self {
             proc: PathBuf::from("/proc"),
-            same_pids: namespace.is_ok_and(|inode| inode == INITIAL_PID_NAMESPACE),
+            same_pids,
             cgroups: CgroupPaths::open(),
+            containers: Containers::below(root.clone()),
+            users: Users::default(),
+            root,
             clock: WallClock::new(),
+            assignments: None,
         }
     }
+
+    /// Answers also from the kernel side's records.
+    #[must_use]
+    pub fn with_assignments(self, assignments: Arc<Assignments>) -> Self {
+        Self { assignments: Some(assignments), ..self }
+    }
+}
+
+fn is_in(kind: &str, namespace: u64) -> bool {
+    fs::metadata(format!("/proc/self/ns/{kind}")).is_ok_and(|meta| meta.ino() == namespace)
+}
+
+/// The root folder of the host: that of its first process, because portwatch itself may run in a container, whose
+/// files and users are not the host's. Where that may not be followed, its own, if it is in no container.
+fn host_root() -> Option<Root> {
+    let is_outside = || {
+        let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+        let contained =
+            cgroup::pick(&groups).is_some_and(|path| cgroup::membership(path).container.is_some());
+        is_in("cgroup", INITIAL_CGROUP_NAMESPACE) && !contained
+    };
+    let through_init = Root::open(Path::new("/proc/1/root"));
+    through_init.or_else(|| is_outside().then(|| Root::open(Path::new("/")))?)
 }
 
 impl Default for Live {
@@ -61,6 +115,10 @@ impl Lookups for Live {
         self.cgroups.path(id)
     }
 
+    fn container(&mut self, cgroup: &str) -> Option<Arc<ContainerNames>> {
+        self.containers.names(cgroup)
+    }
+
     fn socket_holders(&mut self, wanted: &[Wanted]) -> Vec<SocketHolders> {
         if self.same_pids {
             return descriptors::holders(&self.proc, wanted);
@@ -71,7 +129,13 @@ impl Lookups for Live {
     }
 
     fn alive(&mut self, id: ProcessId) -> Option<bool> {
-        self.same_pids.then(|| process::identity(&self.proc, id.tgid) == Some(id))
+        self.same_pids.then(|| process::is_alive(&self.proc, id))
+    }
+
+    fn range_holders(&mut self, wanted: WantedRange) -> Vec<RangeHolder> {
+        let Some(assignments) = &self.assignments else { return Vec::new() };
+        let recorded = assignments.all().into_iter().filter(|one| range::is_within(one, wanted)).collect();
+        range::tally(range::still_open(recorded, |pid| descriptors::sockets(&self.proc, pid)))
     }
 
     fn wall_clock(&mut self, boot_ns: u64) -> Timestamp {
@@ -83,11 +147,6 @@ impl Lookups for Live {
     }
 
     fn user_name(&mut self, uid: u32) -> Option<String> {
-        let passwd = fs::read_to_string("/etc/passwd").ok()?;
-        passwd.lines().find_map(|line| {
-            let mut fields = line.split(':');
-            let name = fields.next()?;
-            (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
-        })
+        self.users.name(self.root.as_ref()?, uid)
     }
 }

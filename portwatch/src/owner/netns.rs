@@ -12,7 +12,9 @@ use std::path::Path;
 const NSFS: u32 = 0x6e73_6673;
 /// `NS_GET_NSTYPE`.
 const GET_TYPE: libc::Ioctl = 0xb703;
-const RESERVED_PORTS: &str = "/proc/sys/net/ipv4/ip_local_reserved_ports";
+/// Ports that the kernel does not choose, in the namespace of the thread that reads.
+pub(crate) const RESERVED_PORTS: &str = "/proc/sys/net/ipv4/ip_local_reserved_ports";
+const PORT_RANGE: &str = "/proc/sys/net/ipv4/ip_local_port_range";
 
 /// portwatch's own network namespace; 0 if /proc does not tell.
 pub fn own() -> u32 {
@@ -59,6 +61,13 @@ pub(super) fn reserved_ports(netns: u32, tgid: u32) -> Option<String> {
     std::thread::spawn(inside).join().ok().flatten()
 }
 
+/// `ip_local_port_range` of the calling thread's namespace.
+pub(crate) fn port_range() -> Option<(u16, u16)> {
+    let text = fs::read_to_string(PORT_RANGE).ok()?;
+    let mut ends = text.split_ascii_whitespace().map(str::parse);
+    Some((ends.next()?.ok()?, ends.next()?.ok()?))
+}
+
 fn is_network_namespace(file: &OwnedFd) -> bool {
     let is_namespace = fstatfs(file).is_ok_and(|stat| u64::try_from(stat.f_type) == Ok(u64::from(NSFS)));
     // SAFETY: NS_GET_NSTYPE takes no argument and writes no memory.
@@ -66,7 +75,7 @@ fn is_network_namespace(file: &OwnedFd) -> bool {
 }
 
 /// Namespace numbers have 32 bits, whatever the type of an inode number.
-fn number(inode: u64) -> u32 {
+pub(super) fn number(inode: u64) -> u32 {
     u32::try_from(inode).unwrap_or(0)
 }
 

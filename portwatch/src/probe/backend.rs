@@ -25,6 +25,10 @@ pub enum Target {
     BtfTracepoint(&'static str),
     /// A system call tracepoint.
     Syscall(&'static str),
+    /// Entry of the first of these kernel functions that exists.
+    Kprobe(&'static [&'static str]),
+    /// Return of a kernel function.
+    Kretprobe(&'static str),
 }
 
 impl Target {
@@ -32,7 +36,8 @@ impl Target {
     #[must_use]
     pub fn function(self) -> Option<&'static str> {
         match self {
-            Self::Fentry(function) | Self::Fexit(function, _) => Some(function),
+            Self::Fentry(function) | Self::Fexit(function, _) | Self::Kretprobe(function) => Some(function),
+            Self::Kprobe(functions) => functions.first().copied(),
             Self::BtfTracepoint(_) | Self::Syscall(_) => None,
         }
     }
@@ -61,21 +66,40 @@ const FEXIT: &[Hook] = &[
     needed("csk_get_port_enter", Target::Fentry("inet_csk_get_port")),
     needed("udp_get_port_enter", Target::Fentry("udp_lib_get_port")),
     needed("saddr_equal", Target::Fexit("inet_rcv_saddr_equal", 3)),
-    optional(
-        "bind_conflict",
-        Target::Fexit("inet_bind_conflict", 6),
-        "the kernel's verdict on binds to a specific address; the bucket walk and the rule decide",
-    ),
+    optional("bind_conflict", Target::Fexit("inet_bind_conflict", 6), WITHOUT_BIND_CONFLICT),
     needed("put_port", Target::Fexit("inet_put_port", 1)),
     needed("udp_unhash", Target::Fexit("udp_lib_unhash", 1)),
     needed("twsk_alloc", Target::Fexit("inet_twsk_alloc", 3)),
     needed("twsk_unhash", Target::Fexit("inet_twsk_bind_unhash", 2)),
-    needed("autobind", Target::Fexit("inet_autobind", 1)),
+    needed("autobind", Target::Fentry("inet_autobind")),
     needed("csk_get_port", Target::Fexit("inet_csk_get_port", 2)),
     needed("udp_get_port", Target::Fexit("udp_lib_get_port", 3)),
     needed("hash_connect", Target::Fexit("inet_hash_connect", 2)),
     optional("hash_connect6", Target::Fexit("inet6_hash_connect", 2), "IPv6 clients"),
 ];
+
+/// Returns before entries: a return without its entry is nothing, an entry without its return a missed probe.
+const KPROBE: &[Hook] = &[
+    needed("kr_compare", Target::Kretprobe("inet_rcv_saddr_equal")),
+    needed("kp_compare", Target::Kprobe(&["inet_rcv_saddr_equal"])),
+    optional("kr_judge", Target::Kretprobe("inet_bind_conflict"), WITHOUT_BIND_CONFLICT),
+    optional("kp_judge", Target::Kprobe(&["inet_bind_conflict"]), WITHOUT_BIND_CONFLICT),
+    needed("kp_destruct", Target::Kprobe(&["inet_sock_destruct"])),
+    needed("kp_time_wait", Target::Kprobe(&["inet_twsk_hashdance_schedule", "inet_twsk_hashdance"])),
+    needed("kp_time_wait_end", Target::Kprobe(&["inet_twsk_bind_unhash"])),
+    needed("kr_tcp_port", Target::Kretprobe("inet_csk_get_port")),
+    needed("kp_tcp_port", Target::Kprobe(&["inet_csk_get_port"])),
+    needed("kr_udp_port", Target::Kretprobe("udp_lib_get_port")),
+    needed("kp_udp_port", Target::Kprobe(&["udp_lib_get_port"])),
+    needed("kp_autobind", Target::Kprobe(&["inet_autobind"])),
+    needed("kr_connect", Target::Kretprobe("inet_hash_connect")),
+    needed("kp_connect", Target::Kprobe(&["inet_hash_connect"])),
+    optional("kr_connect", Target::Kretprobe("inet6_hash_connect"), "IPv6 clients"),
+    optional("kp_connect", Target::Kprobe(&["inet6_hash_connect"]), "IPv6 clients"),
+];
+
+const WITHOUT_BIND_CONFLICT: &str =
+    "the kernel's verdict on binds to a specific address; the bucket walk and the rule decide";
 
 const TRACEPOINT: &[Hook] = &[
     needed("destroy", Target::BtfTracepoint("tcp_destroy_sock")),
@@ -84,9 +108,13 @@ const TRACEPOINT: &[Hook] = &[
     needed("exit_bind", Target::Syscall("sys_exit_bind")),
     needed("enter_listen", Target::Syscall("sys_enter_listen")),
     needed("exit_listen", Target::Syscall("sys_exit_listen")),
+    needed("exit_connect", Target::Syscall("sys_exit_connect")),
     needed("enter_connect", Target::Syscall("sys_enter_connect")),
+    needed("exit_sendto", Target::Syscall("sys_exit_sendto")),
     needed("enter_sendto", Target::Syscall("sys_enter_sendto")),
+    needed("exit_sendmsg", Target::Syscall("sys_exit_sendmsg")),
     needed("enter_sendmsg", Target::Syscall("sys_enter_sendmsg")),
+    needed("exit_sendmmsg", Target::Syscall("sys_exit_sendmmsg")),
     needed("enter_sendmmsg", Target::Syscall("sys_enter_sendmmsg")),
 ];
 
@@ -94,10 +122,7 @@ const TRACEPOINT: &[Hook] = &[
 pub const SNAPSHOT: (&str, &str) = ("open_files", "task_file");
 
 impl Backend {
-    /// Best first: the order in which they are tried.
-    pub const BEST_FIRST: &'static [Self] = &[Self::Fexit, Self::Tracepoint];
-
-    /// All of them, best first.
+    /// All of them, best first: the order in which they are tried.
     pub const ALL: &'static [Self] = &[Self::Fexit, Self::Kprobe, Self::Tracepoint];
 
     /// Its name on the command line and in reports.
@@ -115,7 +140,7 @@ impl Backend {
     pub fn hooks(self) -> &'static [Hook] {
         match self {
             Self::Fexit => FEXIT,
-            Self::Kprobe => &[],
+            Self::Kprobe => KPROBE,
             Self::Tracepoint => TRACEPOINT,
         }
     }
@@ -130,7 +155,6 @@ impl Backend {
                 "binds of the kernel itself",
                 "MPTCP subflows that join later",
                 "SCTP",
-                "connect() on a full range",
                 "the kernel's own verdict (the bind-conflict rule decides instead)",
             ],
         }

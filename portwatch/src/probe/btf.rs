@@ -2,6 +2,8 @@
 //!
 //! Reads the bytes of `/sys/kernel/btf/vmlinux`, trusts none of them, and does no I/O itself.
 
+mod prototype;
+
 use std::collections::HashMap;
 use std::fmt;
 

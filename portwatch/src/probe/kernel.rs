@@ -8,7 +8,9 @@ use portwatch_common::offsets::{ABSENT, FIELDS, Field, Need};
 
 use super::backend::{Hook, Target};
 use super::btf::Btf;
+use super::prototype;
 use super::reason::Reason;
+use crate::rule::{Era, Lookup};
 
 /// Where the kernel publishes its type information.
 pub const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
@@ -51,10 +53,29 @@ impl Kernel {
         Ok(Self { btf, typed, offsets, absent })
     }
 
+    /// Which form of the bind-conflict rule this kernel has. Told by fields, never by the release: distributions carry
+    /// changes over. The socket keeps its inode number since the change that made the rule compare its own uid; ports list
+    /// their addresses since the table by address found all of them.
+    #[must_use]
+    pub fn era(&self) -> Era {
+        let lookup = match (self.offsets.tb2_owners, self.offsets.tb_bhash2) {
+            (ABSENT, _) => Lookup::ByPort,
+            (_, ABSENT) => Lookup::ByAddressAtFirst,
+            _ => Lookup::ByAddress,
+        };
+        Era { orphans_are_roots: self.offsets.sk_ino == ABSENT, lookup }
+    }
+
     /// Whether `bpf_get_current_task_btf` exists (5.11+).
     #[must_use]
     pub fn has_task_btf(&self) -> bool {
         self.btf.has_enumerator("BPF_FUNC_get_current_task_btf")
+    }
+
+    /// Whether sock_diag can tell of TCP sockets that are only bound (6.8+).
+    #[must_use]
+    pub fn tells_bound_sockets(&self) -> bool {
+        self.btf.has_enumerator("TCP_BOUND_INACTIVE")
     }
 
     /// Whether the hook has anything to do on this kernel. `inet_bind_conflict` came together with the table by address
@@ -64,16 +85,24 @@ impl Kernel {
         hook.target.function() != Some("inet_bind_conflict") || self.offsets.tb2_owners != ABSENT
     }
 
-    /// Whether the hook's function exists with the number of parameters that the program relies on. A moved parameter
+    /// The first of several names under which kernels have a function; the last, if this one has none of them.
+    #[must_use]
+    pub fn first_of(&self, names: &[&'static str]) -> &'static str {
+        let known = names.iter().find(|name| self.btf.has_function(name));
+        known.or(names.last()).copied().unwrap_or_default()
+    }
+
+    /// Whether the hook's function exists with the prototype that the program relies on. A moved parameter
     /// would be read as something else, silently.
     ///
     /// # Errors
     /// What is missing or different.
     pub fn check(&self, hook: &Hook) -> Result<(), Reason> {
         let (function, expected) = match hook.target {
-            Target::Fentry(function) => (function, None),
+            Target::Fentry(function) | Target::Kretprobe(function) => (function, None),
+            Target::Kprobe(functions) => (self.first_of(functions), None),
             Target::Fexit(function, parameters) => (function, Some(parameters)),
-            Target::BtfTracepoint(_) | Target::Syscall(_) => return Ok(()),
+            Target::BtfTracepoint(_) | Target::Syscall(_) => return prototype::check(hook, self),
         };
         if !self.btf.has_function(function) {
             return Err(Reason::missing_function(function));
@@ -83,7 +112,7 @@ impl Kernel {
             Some(expected) if found != Some(expected) => {
                 Err(Reason::other_prototype(function, expected, found))
             }
-            _ => Ok(()),
+            _ => prototype::check(hook, self),
         }
     }
 }

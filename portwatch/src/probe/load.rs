@@ -2,7 +2,7 @@
 
 use std::io::{self, Read as _};
 
-use aya::programs::{BtfTracePoint, FEntry, FExit, Iter, ProgramError, TracePoint, links::LinkError};
+use aya::programs::{BtfTracePoint, FEntry, FExit, Iter, KProbe, ProgramError, TracePoint, links::LinkError};
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 use portwatch_common::{Offsets, Tuning, map};
 
@@ -53,14 +53,12 @@ pub fn attach(backend: Backend, kernel: &Kernel, sizes: Sizes) -> Result<Attache
     Ok(Attached { ebpf, lost })
 }
 
-fn load(backend: Backend, kernel: &Kernel, sizes: Sizes) -> Result<Ebpf, Reason> {
+/// Loads the object with nothing attached.
+pub(super) fn load(backend: Backend, kernel: &Kernel, sizes: Sizes) -> Result<Ebpf, Reason> {
     let bytes = object::bytes().map_err(|error| Reason::object(&error))?;
     let tuning = Tuning {
-        // Nothing asks yet who had a free port last; the connections behind TIME_WAIT are remembered in any case.
-        keep_last: 0,
         task_btf: u32::from(kernel.has_task_btf()),
         datagrams: u32::from(backend.keeps_datagrams_apart()),
-        pad: 0,
     };
     let offsets: &Offsets = &kernel.offsets;
     EbpfLoader::new()
@@ -89,12 +87,23 @@ fn attach_hook(ebpf: &mut Ebpf, hook: &Hook, kernel: &Kernel) -> Result<(), Reas
             program.load(name, &kernel.typed)?;
             program.attach().map(drop)
         }),
+        Target::Kprobe(functions) => attach_probe(program, kernel.first_of(functions)),
+        Target::Kretprobe(function) => attach_probe(program, function),
         Target::Syscall(name) => <&mut TracePoint>::try_from(program).and_then(|program| {
             program.load()?;
             program.attach("syscalls", name).map(drop)
         }),
     };
     attached.map_err(|error| Reason::hook(hook, &error))
+}
+
+fn attach_probe(program: &mut aya::programs::Program, function: &str) -> Result<(), ProgramError> {
+    let program: &mut KProbe = program.try_into()?;
+    // One program serves several functions with the same parameters.
+    if program.fd().is_err() {
+        program.load()?;
+    }
+    program.attach(function, 0).map(drop)
 }
 
 /// Records every socket that already has a port, with a process that has it open.

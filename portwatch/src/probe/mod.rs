@@ -7,20 +7,28 @@ pub mod btf;
 pub mod kernel;
 pub mod load;
 pub mod object;
+pub mod prototype;
 pub mod reason;
+mod skipped;
+mod snapshot;
 mod tables;
 mod tracefs;
 
+use std::sync::Arc;
+
 use aya::Ebpf;
 use aya::maps::{MapData, RingBuf};
-use portwatch_common::{map, offsets::ABSENT};
+use portwatch_common::map;
 use serde::Serialize;
+
+use crate::rule::Era;
 
 pub use backend::Backend;
 pub use kernel::Kernel;
 pub use load::Sizes;
 pub use reason::Reason;
-pub use tables::{Counters, Table};
+pub use snapshot::{OpenSocket, Snapshot, open_sockets};
+pub use tables::{Assignments, Counters, Table};
 
 /// A backend that was tried and not taken.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -59,7 +67,9 @@ pub struct Unavailable {
 pub struct Probe {
     ebpf: Ebpf,
     status: Status,
-    keeps_creator_uid: bool,
+    assignments: Arc<Assignments>,
+    missed_at_start: u64,
+    era: Era,
 }
 
 impl Probe {
@@ -72,7 +82,7 @@ impl Probe {
     }
 
     fn attach_best(forced: Option<Backend>, sizes: Sizes) -> Result<Self, Unavailable> {
-        let candidates: Vec<Backend> = forced.map_or_else(|| Backend::BEST_FIRST.to_vec(), |one| vec![one]);
+        let candidates: Vec<Backend> = forced.map_or_else(|| Backend::ALL.to_vec(), |one| vec![one]);
         let kernel = match Kernel::read() {
             Ok(kernel) => kernel,
             Err(reason) => {
@@ -96,20 +106,21 @@ impl Probe {
         sizes: Sizes,
         declined: &[Declined],
     ) -> Result<Self, Reason> {
-        if backend.hooks().is_empty() {
-            return Err(Reason::not_built_in(backend));
-        }
         let mut attached = load::attach(backend, kernel, sizes)?;
         // After the hooks: a socket made in between is then recorded by one of the two.
         let no_snapshot = load::snapshot(&mut attached.ebpf, kernel).err();
         let mut blind: Vec<String> = backend.blind().iter().map(ToString::to_string).collect();
         blind.append(&mut attached.lost);
         let mut probe = Self {
-            keeps_creator_uid: kernel.offsets.sk_ino != ABSENT,
+            assignments: Arc::new(Assignments::take(&mut attached.ebpf)),
+            missed_at_start: 0,
+            era: kernel.era(),
             ebpf: attached.ebpf,
             status: Status { backend, declined: declined.to_vec(), blind, no_snapshot, preexisting: 0 },
         };
         probe.status.preexisting = probe.counters().get("preexisting");
+        // Calls that were under way while the probes were attached lack one of their two halves.
+        probe.missed_at_start = probe.counters().get("probes_missed");
         Ok(probe)
     }
 
@@ -119,11 +130,10 @@ impl Probe {
         &self.status
     }
 
-    /// Whether the kernel compares the creator's uid even once nobody has the socket: since 6.18, which also keeps the
-    /// inode number in the socket.
+    /// Which form of the bind-conflict rule this kernel has.
     #[must_use]
-    pub fn keeps_creator_uid(&self) -> bool {
-        self.keeps_creator_uid
+    pub fn era(&self) -> Era {
+        self.era
     }
 
     /// Takes the ring buffer; there is one, and one reader. `None` the second time.
@@ -131,15 +141,27 @@ impl Probe {
         RingBuf::try_from(self.ebpf.take_map(map::EVENTS)?).ok()
     }
 
+    /// The kernel side's records of who was given which port.
+    #[must_use]
+    pub fn assignments(&self) -> Arc<Assignments> {
+        Arc::clone(&self.assignments)
+    }
+
     /// The kernel side's counters, summed over the CPUs.
     #[must_use]
     pub fn counters(&self) -> Counters {
-        Counters::read(&self.ebpf)
+        Counters::read(&self.ebpf).without("probes_missed", self.missed_at_start)
+    }
+
+    /// Runs of the hooks that the kernel skipped: calls that nobody looked at.
+    #[must_use]
+    pub fn skipped_runs(&self) -> u64 {
+        skipped::runs(&self.ebpf)
     }
 
     /// Size and fill of the kernel side's tables. Counting walks every entry: for `doctor`, not for a loop.
     #[must_use]
     pub fn tables(&self) -> Vec<Table> {
-        Table::all(&self.ebpf)
+        Table::all(&self.ebpf, &self.assignments)
     }
 }

@@ -8,7 +8,7 @@ use aya::maps::MapError;
 use aya::programs::ProgramError;
 use serde::Serialize;
 
-use super::backend::{Backend, Hook, Target};
+use super::backend::{Hook, Target};
 use super::kernel::BTF_PATH;
 
 /// What failed, and what would mend it.
@@ -68,8 +68,19 @@ impl Reason {
         )
     }
 
+    pub(super) fn changed_prototype(expected: &str, found: &str) -> Self {
+        Self::new(
+            format!("this kernel has `{found}`, and the hook was written for `{expected}`"),
+            "a newer portwatch; please report the kernel's version",
+        )
+    }
+
     pub(super) fn missing_program(program: &str) -> Self {
         Self::new(format!("the kernel-side object has no program {program}"), "cargo xtask bpf")
+    }
+
+    pub(super) fn missing_table(table: &str) -> Self {
+        Self::new(format!("the kernel-side object has no table {table}"), "cargo xtask bpf")
     }
 
     pub(super) fn object(error: &io::Error) -> Self {
@@ -77,12 +88,6 @@ impl Reason {
             format!("cannot read the object named by {}: {error}", super::object::OVERRIDE),
             format!("unset {}", super::object::OVERRIDE),
         )
-    }
-
-    /// The backend exists in the design, not in this build.
-    #[must_use]
-    pub fn not_built_in(backend: Backend) -> Self {
-        Self::new(format!("this version has no {} backend", backend.name()), "--backend auto")
     }
 
     pub(super) fn load(error: &EbpfError) -> Self {
@@ -98,6 +103,8 @@ impl Reason {
             Target::Fexit(function, _) => format!("fexit {function}"),
             Target::BtfTracepoint(name) => format!("tp_btf {name}"),
             Target::Syscall(name) => format!("tracepoint syscalls:{name}"),
+            Target::Kprobe(functions) => format!("kprobe {}", functions.join(" or ")),
+            Target::Kretprobe(function) => format!("kretprobe {function}"),
         };
         Self::program(&at, error)
     }
@@ -108,6 +115,12 @@ impl Reason {
 
     fn program(at: &str, error: &ProgramError) -> Self {
         let whole = chain(error);
+        if whole.contains("event_source/devices/kprobe") {
+            return Self::new(
+                format!("{at}: this kernel has no kprobes: {whole}"),
+                "a kernel built with CONFIG_KPROBES=y; another backend works",
+            );
+        }
         if whole.contains("tracefs") {
             return Self::new(
                 format!("{at}: no tracefs: {whole}"),

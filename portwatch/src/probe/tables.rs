@@ -23,6 +23,15 @@ impl Counters {
         )
     }
 
+    /// The same with so much less in one of them.
+    pub(super) fn without(mut self, name: &str, less: u64) -> Self {
+        let index = counter::NAMES.iter().position(|known| *known == name);
+        if let Some(count) = index.and_then(|index| self.0.get_mut(index)) {
+            *count = count.saturating_sub(less);
+        }
+        self
+    }
+
     /// One counter by its name; 0 for an unknown one.
     #[must_use]
     pub fn get(&self, name: &str) -> u64 {
@@ -42,6 +51,30 @@ impl Counters {
     }
 }
 
+/// Who was given which port: the kernel side's records, to be read at any time.
+#[derive(Debug)]
+pub struct Assignments {
+    tables: Vec<(&'static str, Map)>,
+}
+
+impl Assignments {
+    /// Takes the tables out of the object; the programs go on writing them.
+    pub(super) fn take(ebpf: &mut Ebpf) -> Self {
+        let take = |name| Some((name, ebpf.take_map(name)?));
+        Self { tables: [map::PORTS, map::DATAGRAMS].into_iter().filter_map(take).collect() }
+    }
+
+    /// Every record, as they are now. Walks the tables: not for a loop.
+    #[must_use]
+    pub fn all(&self) -> Vec<Assignment> {
+        let tables =
+            self.tables.iter().filter_map(|(_, map)| HashMap::<_, u64, Assignment>::try_from(map).ok());
+        tables
+            .flat_map(|table| table.iter().flatten().map(|(_, record)| record).collect::<Vec<_>>())
+            .collect()
+    }
+}
+
 /// Size and fill of a table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Table {
@@ -56,11 +89,10 @@ pub struct Table {
 }
 
 impl Table {
-    pub(super) fn all(ebpf: &Ebpf) -> Vec<Self> {
-        [map::PORTS, map::DATAGRAMS, map::LAST, map::PROCESS]
-            .into_iter()
-            .filter_map(|name| Self::read(name, ebpf.map(name)?))
-            .collect()
+    pub(super) fn all(ebpf: &Ebpf, assignments: &Assignments) -> Vec<Self> {
+        let taken = assignments.tables.iter().filter_map(|(name, map)| Self::read(name, map));
+        let left = [map::LAST, map::PROCESS].into_iter().filter_map(|name| Self::read(name, ebpf.map(name)?));
+        taken.chain(left).collect()
     }
 
     fn read(name: &'static str, map: &Map) -> Option<Self> {

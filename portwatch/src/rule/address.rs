@@ -3,7 +3,7 @@
 //! Not symmetric: an IPv4 binder never looks at the holder's IPv6 address, only at the IPv4 address that the kernel
 //! keeps beside it. So an IPv6 client whose port the kernel chose blocks 0.0.0.0, but not 127.0.0.1.
 
-use super::Local;
+use super::{Local, Lookup};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// The IPv4 address that the kernel gives to sockets with a real IPv6 address (`LOOPBACK4_IPV6`).
@@ -27,6 +27,21 @@ pub(super) fn overlap(binder: Local, holder: Local) -> bool {
     a == b
         || b.is_unspecified() && !(b_only && mapped(a).is_some())
         || a.is_unspecified() && !(a_only && mapped(b).is_some())
+}
+
+/// Whether the kernel never compares the two though their addresses overlap: in the table by address a specific address
+/// finds only the very same one and wildcards, so that it cannot be taken for another's placeholder.
+pub(super) fn is_overlooked(binder: Local, holder: Local, lookup: Lookup) -> bool {
+    let is_placeholder =
+        matches!(holder, Local::V6 { address, .. } if mapped(address).is_none() && !address.is_unspecified());
+    let is_mapped = |local: Local| matches!(local, Local::V6 { address, .. } if mapped(address).is_some());
+    match (binder, lookup) {
+        _ if v4(binder) == ANY => false,
+        (_, Lookup::ByPort) => false,
+        (Local::V4(_), _) => is_placeholder,
+        (_, Lookup::ByAddressAtFirst) => is_mapped(binder) && is_mapped(holder) && v4(holder) == ANY,
+        _ => false,
+    }
 }
 
 /// The comparison by IPv4 addresses only.

@@ -3,7 +3,7 @@
 use super::Sink;
 use crate::model::Conflict;
 use crate::text;
-use serde::Serialize as _;
+use serde::Serialize;
 use serde_json::Serializer;
 use serde_json::ser::Formatter;
 use std::io::{self, Write};
@@ -23,16 +23,24 @@ impl<W: Write> Json<W> {
 
 impl<W: Write> Sink for Json<W> {
     fn conflict(&mut self, conflict: &Conflict) -> io::Result<()> {
-        let mut line = Vec::new();
-        conflict.serialize(&mut Serializer::with_formatter(&mut line, Harmless))?;
-        line.push(b'\n');
-        self.out.write_all(&line)?;
-        self.out.flush()
+        write_line(&mut self.out, conflict)
     }
 
     fn repeat(&mut self, conflict: &Conflict) -> io::Result<()> {
         self.conflict(conflict)
     }
+}
+
+/// Writes one object on one line.
+///
+/// # Errors
+/// If it could not be written; a broken pipe among them.
+pub fn write_line(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
+    let mut line = Vec::new();
+    value.serialize(&mut Serializer::with_formatter(&mut line, Harmless))?;
+    line.push(b'\n');
+    out.write_all(&line)?;
+    out.flush()
 }
 
 /// Compact, and harmless on a terminal: JSON itself escapes only the controls below a blank, and leaves DEL, the C1
@@ -93,6 +101,9 @@ mod tests {
         assert!(line.contains(r#""first_time":"2026-11-24T03:12:44.000000000Z""#), "{line}");
         assert!(line.contains(r#""creator":null"#) && line.contains(r#""evidence":"kernel-verdict""#));
         assert!(line.contains(r#""remote":"10.0.0.9:2379""#) && line.contains(r#""pod":null"#));
+        assert!(line.contains(
+            r#""uid":0,"user":null,"cgroup":"/system.slice/nginx.service","unit":"nginx.service","slice":"system.slice","container":null,"container_runtime":null,"container_name":null,"pod":null,"pod_name":null,"pod_namespace":null}"#
+        ));
     }
 
     const HOSTILE: &str = "\u{1b}[2J\n\u{fffd}\"\u{7f}\u{9b}31m\u{202e}\u{e0001}é";

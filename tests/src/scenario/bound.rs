@@ -153,6 +153,7 @@ fn own_second_bind(stage: &mut Stage, holder: &Holder) -> Result<Refusal> {
 fn other_users_group(stage: &mut Stage) -> Result<Holder> {
     let mut holder = stage.actor("holder-uid1000")?;
     holder.must(&Command::BecomeUser(1000))?;
+    holder.process.portrait.uid = Some(1000);
     let socket = holder.open(Tcp4, &[Flag::ReusePort])?;
     let answer = holder.must(&Command::Bind(socket, Tcp4.loopback(SERVICE_PORT)))?;
     holder.must(&Command::Listen(socket))?;

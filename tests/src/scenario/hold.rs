@@ -126,7 +126,7 @@ pub(super) fn listener(
     Ok(truth)
 }
 
-fn chosen_by_kernel(thief: &Actor, answer: &Answer) -> Result<Holder> {
+pub(super) fn chosen_by_kernel(thief: &Actor, answer: &Answer) -> Result<Holder> {
     let holder = described(thief, answer)?;
     ensure!(
         RANGE.contains(holder.port()),

@@ -58,6 +58,7 @@ pub(super) fn refusal(
     Refusal {
         victims: vec![victim.process.clone()],
         operation,
+        errno: "EADDRINUSE",
         transport,
         address: wanted.ip(),
         port: wanted.port(),

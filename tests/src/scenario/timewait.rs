@@ -43,7 +43,7 @@ pub(super) fn closed_connection(stage: &mut Stage, owner: Owner) -> Result<Holde
         connection(stage, OsStr::new("thief-closed"), Tcp4)?;
     thief.must(&Command::Close(socket))?;
     server.must(&Command::Close(accepted))?;
-    wait_for_time_wait(server.process.pid, holder.port())?;
+    wait_for_state(server.process.pid, holder.port(), TIME_WAIT)?;
     stage.keep(server);
     let process = if owner == Owner::Exits {
         thief.kill()?
@@ -55,41 +55,44 @@ pub(super) fn closed_connection(stage: &mut Stage, owner: Owner) -> Result<Holde
     Ok(Holder { process: Some(process), inode: None, state: state::TIME_WAIT, cause: "time-wait", ..holder })
 }
 
-/// Waits until the namespace of a process has a socket in TIME_WAIT with this local port.
-fn wait_for_time_wait(pid: u32, port: u16) -> Result<()> {
+/// As `/proc/net/tcp` writes it.
+pub(crate) const TIME_WAIT: &str = "06";
+
+/// Waits until the namespace of a process has a TCP socket with this local port in a state.
+pub(crate) fn wait_for_state(pid: u32, port: u16, state: &str) -> Result<()> {
     let path = format!("/proc/{pid}/net/tcp");
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {
         let table = fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
-        if is_in_time_wait(&table, port) {
+        if is_in_state(&table, port, state) {
             return Ok(());
         }
         ensure!(
             Instant::now() < deadline,
-            "the connection from port {port} did not reach TIME_WAIT:\n{table}"
+            "the connection from port {port} did not reach state {state}:\n{table}"
         );
         std::thread::sleep(Duration::from_millis(2));
     }
 }
 
-/// Whether `/proc/net/tcp` lists the local port in state 06.
-fn is_in_time_wait(table: &str, port: u16) -> bool {
+/// Whether `/proc/net/tcp` lists the local port in a state.
+fn is_in_state(table: &str, port: u16, state: &str) -> bool {
     let local = format!(":{port:04X}");
     table.lines().any(|line| {
         let mut fields = line.split_ascii_whitespace().skip(1);
-        fields.next().is_some_and(|field| field.ends_with(&local)) && fields.nth(1) == Some("06")
+        fields.next().is_some_and(|field| field.ends_with(&local)) && fields.nth(1) == Some(state)
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::is_in_time_wait;
+    use super::{TIME_WAIT, is_in_state};
 
     #[test]
-    fn only_the_local_port_in_state_06_counts() {
+    fn only_the_local_port_in_the_state_counts() {
         let table = "  sl  local_address rem_address   st\n   0: 0100007F:A410 0100007F:1F90 06 0\n";
-        assert!(is_in_time_wait(table, 42_000));
-        assert!(!is_in_time_wait(table, 8_080));
-        assert!(!is_in_time_wait(&table.replace(" 06 ", " 05 "), 42_000));
+        assert!(is_in_state(table, 42_000, TIME_WAIT));
+        assert!(!is_in_state(table, 8_080, TIME_WAIT));
+        assert!(!is_in_state(&table.replace(" 06 ", " 05 "), 42_000, TIME_WAIT));
     }
 }

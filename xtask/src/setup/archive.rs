@@ -14,6 +14,8 @@ use crate::{cache, run};
 
 /// Lists older than this are fetched anew.
 const FRESH: Duration = Duration::from_secs(3 * 24 * 3600);
+const SECURITY: &str = "-security";
+const UPDATES: &str = "-updates";
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// apt with a state of its own, for some suites and one architecture.
@@ -28,6 +30,15 @@ pub(crate) struct Archive {
 impl Archive {
     /// Makes the state and fetches the lists unless they are fresh.
     pub(crate) fn open(suites: &[&str], architecture: &'static str) -> Result<Self> {
+        Self::open_since(suites, architecture, FRESH)
+    }
+
+    /// The same with lists of this moment.
+    pub(crate) fn open_now(suites: &[&str], architecture: &'static str) -> Result<Self> {
+        Self::open_since(suites, architecture, Duration::ZERO)
+    }
+
+    fn open_since(suites: &[&str], architecture: &'static str, fresh: Duration) -> Result<Self> {
         if run::find("apt-get").is_none() {
             bail!(
                 "kernels for virtual machines come from Debian through apt-get, and there is none here: use a Debian or \
@@ -37,14 +48,14 @@ impl Archive {
         let name = format!("{architecture}-{}", suites.join("-"));
         let lock = cache::lock(&format!("apt-{name}"))?;
         let archive = Self { dir: cache::dir()?.join("apt").join(name), architecture, _lock: lock };
-        archive.refresh(suites)?;
+        archive.refresh(suites, fresh)?;
         Ok(archive)
     }
 
-    fn refresh(&self, suites: &[&str]) -> Result<()> {
+    fn refresh(&self, suites: &[&str], fresh: Duration) -> Result<()> {
         let stamp = self.dir.join("updated");
         let age = fs::metadata(&stamp).and_then(|meta| meta.modified()).ok();
-        if age.and_then(|time| SystemTime::now().duration_since(time).ok()).is_some_and(|age| age < FRESH) {
+        if age.and_then(|time| SystemTime::now().duration_since(time).ok()).is_some_and(|age| age < fresh) {
             return Ok(());
         }
         for dir in ["lists/partial", "cache/archives/partial", "empty"] {
@@ -52,19 +63,37 @@ impl Archive {
         }
         // apt must not look at the packages of this machine: they are of another release.
         fs::write(self.dir.join("status"), "")?;
-        let base = own_archive()?;
-        let line = |suite: &&str| {
-            format!("deb [arch={} signed-by={KEYRING}] {base} {suite} main\n", self.architecture)
-        };
-        fs::write(self.dir.join("sources.list"), suites.iter().map(line).collect::<String>())?;
-        let what = format!("lists of {} ({})", suites.join(", "), self.architecture);
-        run::quiet(
-            self.apt("apt-get").args(["update", "-q"]),
-            &what,
-            "to find packages of other Debian releases",
-        )?;
+        if let Err(error) = self.update(suites) {
+            let releases: Vec<&str> = suites.iter().copied().filter(|suite| !is_addition(suite)).collect();
+            if releases.len() == suites.len() {
+                return Err(error);
+            }
+            // An old release loses these first, and its own kernels are still there.
+            eprintln!("  without updates and security of {}: {error:#}", releases.join(", "));
+            self.update(&releases)?;
+        }
         fs::write(&stamp, "")?;
         Ok(())
+    }
+
+    fn update(&self, suites: &[&str]) -> Result<()> {
+        let (base, security) = (own_archive()?, archive_labelled("Debian-Security")?);
+        let mut sources = String::new();
+        for suite in suites {
+            let place = if suite.ends_with(SECURITY) { security.as_ref() } else { Some(&base) };
+            if let Some(place) = place {
+                let arch = self.architecture;
+                sources.push_str(&format!("deb [arch={arch} signed-by={KEYRING}] {place} {suite} main\n"));
+            } else {
+                eprintln!("  without {suite}: apt on this machine knows no archive of security updates");
+            }
+        }
+        fs::write(self.dir.join("sources.list"), sources)?;
+        run::quiet(
+            self.apt("apt-get").args(["update", "-q", "-oAPT::Update::Error-Mode=any"]),
+            &format!("lists of {} ({})", suites.join(", "), self.architecture),
+            "to find packages of other Debian releases",
+        )
     }
 
     fn apt(&self, program: &str) -> Command {
@@ -121,18 +150,24 @@ impl Archive {
 
 /// Where this machine gets Debian from, by its own apt's word.
 fn own_archive() -> Result<String> {
-    if let Some(base) = first_debian()? {
+    if let Some(base) = archive_labelled("Debian")? {
         return Ok(base);
     }
     // Images of containers come without lists, and apt names only sources whose lists it has.
     apt::update().context("apt on this machine has no lists of packages; as root: apt-get update")?;
-    first_debian()?
+    archive_labelled("Debian")?
         .context("apt on this machine knows no Debian archive; add one to its sources, then: apt-get update")
 }
 
-fn first_debian() -> Result<Option<String>> {
+/// Whether a suite only adds newer packages to a release.
+fn is_addition(suite: &str) -> bool {
+    suite.ends_with(SECURITY) || suite.ends_with(UPDATES)
+}
+
+fn archive_labelled(label: &str) -> Result<Option<String>> {
     let mut targets = Command::new("apt-get");
     targets.args(["indextargets", "--format", "$(REPO_URI) $(LABEL)", "Created-By: Packages"]);
     let rows = run::output(&mut targets)?;
-    Ok(rows.lines().find_map(|row| row.strip_suffix(" Debian")).map(str::to_owned))
+    let mut rows = rows.lines().filter_map(|row| row.split_once(' '));
+    Ok(rows.find(|(_, of)| *of == label).map(|(base, _)| base.to_owned()))
 }

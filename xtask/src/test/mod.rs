@@ -1,17 +1,27 @@
 //! `cargo xtask test`: all tests. Lane 1 needs no privilege, lane 2 this kernel and root, lane 3 other kernels in virtual
 //! machines.
 
+mod cells;
+mod document;
+mod matrix;
+mod parts;
 mod play;
+mod prototypes;
+mod rule;
 mod score;
+mod soak;
 
 use std::io::{BufRead as _, BufReader};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
-use crate::kernels::{self, Arch};
-use crate::vm::{Machine, run_guest};
-use crate::{bpf, build, project, run, tidy};
+use crate::kernels::Arch;
+use crate::{bpf, build, kernels, project, run, tidy};
+use cells::Cell;
+use matrix::{MATRIX, Row};
+use parts::{LINEUP, Part, Place};
 use play::{Play, Played};
 use score::Score;
 
@@ -24,44 +34,86 @@ pub(crate) struct Args {
     /// Lane 3: only kernels of this series
     #[arg(long, value_parser = ["5.10", "6.1", "6.12", "7.x"])]
     kernel: Vec<String>,
+    /// Lane 3: only this architecture
+    #[arg(long, value_enum)]
+    arch: Vec<Arch>,
     /// Lanes 2 and 3: only this backend
     #[arg(long, value_parser = BACKENDS)]
     backend: Vec<String>,
+    /// Lane 3: look for newer kernels than the cached ones
+    #[arg(long)]
+    refresh: bool,
+    /// Write docs/kernels.md and the table of the README from this run; it must be the whole of lane 3
+    #[arg(long)]
+    update_docs: bool,
 }
 
-const BACKENDS: [&str; 2] = ["fexit", "tracepoint"];
-/// Kernels of lane 3. arm64 is emulated more slowly, so it has one row of each backend.
-const MATRIX: [(&str, Arch); 5] = [
-    ("5.10", Arch::X86_64),
-    ("6.1", Arch::X86_64),
-    ("6.12", Arch::X86_64),
-    ("7.x", Arch::X86_64),
-    ("6.12", Arch::Aarch64),
-];
+const BACKENDS: [&str; 3] = ["fexit", "kprobe", "tracepoint"];
+
+impl Args {
+    fn wants_lane(&self, lane: u8) -> bool {
+        self.lane.is_empty() || self.lane.contains(&lane)
+    }
+
+    fn backends(&self, all: &[&'static str]) -> Vec<&'static str> {
+        let wanted =
+            |backend: &&str| self.backend.is_empty() || self.backend.iter().any(|one| one == backend);
+        all.iter().copied().filter(wanted).collect()
+    }
+
+    /// The rows of lane 3 with what is to run on each.
+    fn rows(&self) -> Vec<(Row, Vec<&'static str>)> {
+        let wanted = |row: &Row| {
+            (self.kernel.is_empty() || self.kernel.iter().any(|kernel| kernel == row.series))
+                && (self.arch.is_empty() || self.arch.contains(&row.arch))
+        };
+        let rows = MATRIX.into_iter().filter(wanted).map(|row| (row, self.backends(row.backends)));
+        rows.filter(|(_, backends)| !backends.is_empty()).collect()
+    }
+
+    fn is_whole_matrix(&self) -> bool {
+        self.wants_lane(3) && self.kernel.is_empty() && self.arch.is_empty() && self.backend.is_empty()
+    }
+}
 
 pub(crate) fn run(args: &Args) -> Result<i32> {
-    let wanted = |lane: u8| args.lane.is_empty() || args.lane.contains(&lane);
-    let backends: Vec<&str> = BACKENDS
-        .into_iter()
-        .filter(|b| args.backend.is_empty() || args.backend.iter().any(|a| a == b))
-        .collect();
+    ensure!(
+        !args.update_docs || args.is_whole_matrix(),
+        "--update-docs needs the whole of lane 3: no --kernel, --arch or --backend with it"
+    );
     let mut score = Score::default();
-    if wanted(1) {
+    if args.wants_lane(1) {
         lane_1(&mut score);
     }
-    if wanted(2) {
-        println!("lane 2: the lineup on this kernel");
-        score.host(lane_2(&backends), &backends);
-    }
-    if wanted(3) {
-        for (series, arch) in MATRIX {
-            if args.kernel.is_empty() || args.kernel.iter().any(|kernel| kernel == series) {
-                lane_3(series, arch, &backends, &mut score);
-            }
+    if args.wants_lane(2) {
+        println!("lane 2: this kernel");
+        if let Err(error) = lane_2(&args.backends(&BACKENDS), &mut score) {
+            score.judge("this kernel", Err(error));
         }
+    }
+    if args.wants_lane(3) {
+        println!("lane 3: other kernels, emulated, two at a time");
+        let rows = args.rows();
+        for (row, _) in rows.iter().filter(|_| args.refresh) {
+            score.judge("the newest kernel", kernels::refresh(row.arch, row.series));
+        }
+        let cells = lane_3(rows, &mut score);
+        documents(args, &cells, &mut score);
     }
     score.print();
     Ok(i32::from(!score.is_green()))
+}
+
+/// The documents tell what a whole and green run gave.
+fn documents(args: &Args, cells: &[Cell], score: &mut Score) {
+    if !args.is_whole_matrix() || !score.is_green() {
+        return;
+    }
+    if args.update_docs {
+        score.judge("docs/kernels.md", document::write(cells));
+    } else {
+        score.judge("docs/kernels.md", document::check(cells));
+    }
 }
 
 /// What can be judged without privilege.
@@ -88,16 +140,29 @@ fn lane_1(score: &mut Score) {
     );
 }
 
-/// Plays the lineup on this kernel.
-fn lane_2(backends: &[&str]) -> Result<Played> {
+/// Everything on this kernel.
+fn lane_2(backends: &[&str], score: &mut Score) -> Result<()> {
     let binaries = build::host()?;
-    let mut command = run::as_root(&binaries.lineup)?;
-    command.args(["run", "--portwatch"]).arg(&binaries.portwatch);
-    command.args(backends.iter().flat_map(|backend| ["--backend", backend]));
-    let mut child =
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("cannot start the lineup")?;
-    let output = child.stdout.take().context("the lineup has no output")?;
-    let mut play = Play::begin("this kernel")?;
+    let [lineup, portwatch] = [&binaries.lineup, &binaries.portwatch].map(|path| path.to_string_lossy());
+    let place = Place { lineup: &lineup, portwatch: &portwatch, is_emulated: false, preempts: false };
+    for part in parts::all(&place, backends) {
+        let played = here(&part);
+        if part.name == LINEUP {
+            score.host(played, backends);
+        } else {
+            score.part("this kernel", &part, played);
+        }
+    }
+    Ok(())
+}
+
+fn here(part: &Part) -> Result<Played> {
+    let (program, arguments) = part.command.split_first().context("a part without a command")?;
+    let mut command = run::as_root(Path::new(program))?;
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut child = command.spawn().with_context(|| format!("cannot start {program}"))?;
+    let output = child.stdout.take().with_context(|| format!("{program} has no output"))?;
+    let mut play = Play::begin("this kernel", part.name)?;
     for line in BufReader::new(output).lines() {
         play.hear(line?);
     }
@@ -105,22 +170,28 @@ fn lane_2(backends: &[&str]) -> Result<Played> {
     Ok(play.end(status.code().unwrap_or(1)))
 }
 
-/// Plays the lineup on another kernel.
-fn lane_3(series: &str, arch: Arch, backends: &[&str], score: &mut Score) {
-    let row = format!("{series}/{}", arch.name());
-    println!("lane 3: the lineup on Linux {row}, emulated");
-    let outcome = in_a_machine(series, arch, &row, backends);
-    score.machine(&row, outcome, backends);
-}
-
-fn in_a_machine(series: &str, arch: Arch, row: &str, backends: &[&str]) -> Result<Played> {
-    let kernel = kernels::obtain(arch, series)?;
-    let binaries = build::static_for(arch)?;
-    let mut command: Vec<String> =
-        ["/init", "run", "--portwatch", "/bin/portwatch"].map(str::to_owned).into();
-    command.extend(backends.iter().flat_map(|backend| ["--backend".to_owned(), (*backend).to_owned()]));
-    let mut play = Play::begin(row)?;
-    let code =
-        run_guest(&Machine::usual(&kernel), &binaries, &command, &mut |line| play.hear(line.to_owned()))?;
-    Ok(play.end(code))
+/// Everything on the other kernels.
+fn lane_3(rows: Vec<(Row, Vec<&'static str>)>, score: &mut Score) -> Vec<Cell> {
+    let parts = |row: Row, backends: &[&str]| {
+        let preempts = row.series == "7.x";
+        let place = Place { lineup: "/init", portwatch: "/bin/portwatch", is_emulated: true, preempts };
+        parts::all(&place, backends)
+    };
+    let mut cells = Vec::new();
+    for (row, backends, outcome) in matrix::run(rows, parts) {
+        match outcome {
+            Ok(played) => {
+                for (part, played) in parts(row, &backends).iter().zip(played) {
+                    if part.name == LINEUP {
+                        cells.extend(cells::of(row, &backends, &played));
+                        score.machine(&row.name(), Ok(played), &backends);
+                    } else {
+                        score.part(&row.name(), part, Ok(played));
+                    }
+                }
+            }
+            Err(error) => score.machine(&row.name(), Err(error), &backends),
+        }
+    }
+    cells
 }

@@ -1,4 +1,4 @@
-//! One run of the lineup: shown as it comes, and kept in a log.
+//! One run of the lineup or of another test program: what matters of it is shown as it comes, all of it is kept in a log.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 
 use crate::{project, run};
 
-/// What the lineup said, and how it ended.
+/// What a test program said, and how it ended.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Played {
     pub(super) lines: Vec<String>,
@@ -18,23 +18,26 @@ pub(super) struct Played {
 /// A run that is going on.
 #[derive(Debug)]
 pub(super) struct Play {
+    row: String,
     lines: Vec<String>,
     log: File,
 }
 
 impl Play {
-    /// Begins a run whose log is called `name`.
-    pub(super) fn begin(name: &str) -> Result<Self> {
+    /// Begins a run of `part` on the kernel called `row`.
+    pub(super) fn begin(row: &str, part: &str) -> Result<Self> {
         let folder = project::target().join("test-logs");
         fs::create_dir_all(&folder)?;
-        let path = folder.join(format!("{}.log", name.replace(['/', ' '], "-")));
+        let path = folder.join(format!("{row}-{part}.log").replace(['/', ' '], "-"));
         let log = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
-        Ok(Self { lines: Vec::new(), log })
+        Ok(Self { row: row.to_owned(), lines: Vec::new(), log })
     }
 
-    /// Takes a line.
+    /// Takes a line. Scenarios in which all is well are only counted: there are thousands.
     pub(super) fn hear(&mut self, line: String) {
-        run::pass_on(&format!("    {line}"));
+        if !line.starts_with("ok ") && !line.is_empty() {
+            run::pass_on(&format!("    {} | {line}", self.row));
+        }
         // A full disk is no reason to stop: the line has been shown.
         let _ = writeln!(self.log, "{line}");
         self.lines.push(line);

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 
+use super::parts::Part;
 use super::play::Played;
 
 /// What one backend achieved on one kernel.
@@ -30,10 +31,12 @@ pub(super) struct Score {
     skipped: u64,
     failures: Vec<String>,
     rows: Vec<Row>,
+    /// What test programs other than the lineup had to say.
+    summaries: Vec<String>,
 }
 
 impl Score {
-    /// Counts a step of lane 1.
+    /// Counts a step that is good or not.
     pub(super) fn judge(&mut self, what: &str, outcome: Result<()>) {
         match outcome {
             Ok(()) => self.passed += 1,
@@ -59,6 +62,17 @@ impl Score {
             }
         }
         self.add(rows);
+    }
+
+    /// Counts another program than the lineup as one test.
+    pub(super) fn part(&mut self, row: &str, part: &Part, outcome: Result<Played>) {
+        match outcome.and_then(|played| (part.judge)(&played)) {
+            Ok(summary) => {
+                self.passed += 1;
+                self.summaries.push(format!("{row}: {summary}"));
+            }
+            Err(error) => self.fault(format!("{row}: {}: {error:#}", part.name)),
+        }
     }
 
     fn rows_of(&mut self, name: &str, outcome: Result<Played>, backends: &[&str]) -> Vec<Row> {
@@ -128,6 +142,9 @@ impl Score {
             }
         }
         println!();
+        for summary in &self.summaries {
+            println!("{summary}");
+        }
         for failure in &self.failures {
             println!("FAILED {failure}");
         }

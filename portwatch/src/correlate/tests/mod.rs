@@ -1,6 +1,8 @@
 //! Records and answers in, conflicts out.
 
 mod coalescing;
+mod hands;
+mod names;
 mod naming;
 mod random;
 mod selection;

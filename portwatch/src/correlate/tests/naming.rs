@@ -174,7 +174,7 @@ fn another_users_reuseport_group_is_a_mismatch() {
     let record = walked(shared, Some(assignment(owner, how::BIND, &shared)));
     let conflict = conflict(&mut world, &[record], wanted);
     assert_eq!(conflict.cause, Cause::ReuseportMismatch);
-    assert!(conflict.advice[0].why.contains("uid 1000") && conflict.advice[0].why.contains("root"));
+    assert!(conflict.advice[0].why.contains("alice") && conflict.advice[0].why.contains("root"));
 }
 
 #[test]

@@ -3,11 +3,11 @@
 use super::world::{
     NETNS, NOW, PORT, SECOND, World, assignment, conflict, connected, met, refusal, socket, task, v4, walked,
 };
-use crate::correlate::Correlator;
+use crate::correlate::{Correlator, RangeHolder};
 use crate::decode::RawEvent;
-use crate::model::{Cause, Evidence, State, UnnamedReason};
-use portwatch_common::Socket;
-use portwatch_common::record::{Holder, found_by, how, refusal_flag};
+use crate::model::{AssignedBy, Cause, Evidence, State, UnnamedReason};
+use portwatch_common::record::{Holder, flag, found_by, how, refusal_flag};
+use portwatch_common::{Socket, Task};
 
 fn pids(conflict: &crate::model::Conflict) -> Vec<Option<u32>> {
     conflict.holders.iter().map(|holder| holder.process.as_ref().map(|process| process.pid)).collect()
@@ -137,6 +137,40 @@ fn a_record_of_an_earlier_socket_at_the_same_address_names_nobody() {
 }
 
 #[test]
+fn a_busy_server_is_a_listener_even_if_the_kernel_met_one_of_its_connections_first() {
+    let mut world = World::default();
+    let (victim, server) = (world.start(10, "victim", "/"), world.start(20, "server", "/"));
+    let (listener, accepted) = (socket(2, 10), connected(3, 1));
+    world.opens(&server, listener.inode);
+    world.opens(&server, accepted.inode);
+    let verdict = Holder { found_by: found_by::VERDICT, ..walked(accepted, None) };
+    let bound = walked(listener, Some(assignment(server, how::BIND, &listener)));
+    let told = conflict(&mut world, &[bound, verdict], refusal(victim));
+    let by: Vec<_> = told.holders.iter().map(|holder| (holder.state, holder.assigned_by)).collect();
+    assert_eq!(told.cause, Cause::Listener);
+    assert_eq!(by, [(State::Listen, AssignedBy::Bind), (State::Established, AssignedBy::Accept)]);
+    let alone = conflict(&mut world, &[verdict], refusal(victim));
+    assert_eq!(
+        alone.holders[0].evidence,
+        Some(Evidence::SocketDump),
+        "without a listener the verdict stands"
+    );
+}
+
+#[test]
+fn a_connection_that_outlived_its_listener_was_accepted() {
+    let mut world = World::default();
+    let (victim, server) = (world.start(10, "victim", "/"), world.start(20, "server", "/"));
+    let accepted = Socket { local_port: 80, ..connected(3, 1) };
+    world.opens(&server, accepted.inode);
+    let mut wanted = refusal(victim);
+    wanted.socket.local_port = 80;
+    let record = Holder { found_by: found_by::VERDICT, ..walked(accepted, None) };
+    let told = conflict(&mut world, &[record], wanted);
+    assert_eq!((told.cause, told.holders[0].assigned_by), (Cause::ExplicitBind, AssignedBy::Accept));
+}
+
+#[test]
 fn why_nobody_was_met_is_said() {
     let reason = |change: fn(&mut portwatch_common::Refusal)| {
         let mut wanted = refusal(task(10, "victim"));
@@ -150,14 +184,41 @@ fn why_nobody_was_met_is_said() {
 }
 
 #[test]
+fn the_kernels_search_for_a_privileged_port_is_nobodys_conflict() {
+    let mut correlator = super::world::correlator();
+    let mut refused = |port, flags| {
+        let mut wanted = refusal(task(10, "mount.nfs"));
+        (wanted.socket.local_port, wanted.socket.flags) = (port, flags);
+        correlator.accept(RawEvent::Refusal(Box::new(wanted)), &mut World::default()).is_some()
+    };
+    assert!(!refused(1_023, flag::KERNEL));
+    assert!(refused(4_789, flag::KERNEL), "a tunnel wants this port and no other");
+    assert!(refused(1_023, 0), "a program");
+    assert_eq!(correlator.stats().kernel_searches, 1);
+}
+
+#[test]
 fn port_0_is_exhaustion_and_nobodys_fault() {
     let mut wanted = refusal(task(10, "victim"));
     wanted.socket.local_port = 0;
-    let conflict = conflict(&mut World::default(), &[], wanted);
-    assert_eq!(
-        (conflict.cause, conflict.holders.len(), conflict.range.in_range),
-        (Cause::Exhausted, 0, false)
-    );
+    let told = conflict(&mut World::default(), &[], wanted);
+    assert_eq!((told.cause, told.holders.len(), told.range.in_range), (Cause::Exhausted, 0, false));
+}
+
+#[test]
+fn an_exhausted_range_lists_who_has_most_of_it() {
+    let mut wanted = refusal(task(10, "victim"));
+    wanted.socket.local_port = 0;
+    let mut world = World::default();
+    let hoarder = world.start(11, "hoarder", "/");
+    let one = |task, sockets| RangeHolder { task, sockets, how: how::CONNECT, since_ns: NOW };
+    world.hoarders = (0..9).map(|nth| one(Task { tgid: hoarder.tgid + nth, ..hoarder }, 100 - nth)).collect();
+    let told = conflict(&mut world, &[], wanted);
+    let seen: Vec<_> = told.holders.iter().filter_map(|holder| holder.sockets).collect();
+    assert_eq!(seen, [100, 99, 98, 97, 96], "the five that matter");
+    assert_eq!((told.cause, told.holders[0].assigned_by), (Cause::Exhausted, AssignedBy::Connect));
+    assert!(told.holders[0].alive && !told.holders[1].alive);
+    assert_eq!(told.holders[0].process.as_ref().map(|one| one.comm.as_str()), Some("hoarder"));
 }
 
 #[test]

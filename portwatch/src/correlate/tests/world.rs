@@ -1,15 +1,17 @@
 //! A small world for the correlator: processes and open sockets that answer its questions, and records to feed it.
 
 use crate::correlate::{
-    Correlator, Lookups, PROCESS_CAPACITY, ProcessId, ProcessInfo, Report, Settings, SocketHolders, Wanted,
+    ContainerNames, Correlator, Lookups, PROCESS_CAPACITY, ProcessId, ProcessInfo, RangeHolder, Report,
+    Settings, SocketHolders, Wanted, WantedRange,
 };
 use crate::decode::RawEvent;
 use crate::model::Conflict;
-use crate::rule::Era;
+use crate::rule::{Era, Lookup};
 use jiff::Timestamp;
 use portwatch_common::record::{Holder, Refusal, found_by, operation, tag};
 use portwatch_common::{Assignment, Process, Socket, Task};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 pub(super) const NETNS: u32 = 4_026_531_840;
 pub(super) const PORT: u16 = 50_010;
@@ -23,7 +25,13 @@ pub(super) struct World {
     /// Who has which inode open.
     pub(super) open: HashMap<u64, Vec<ProcessId>>,
     pub(super) cgroups: HashMap<u64, String>,
+    /// Who has most of the ephemeral range.
+    pub(super) hoarders: Vec<RangeHolder>,
+    /// What the containers of these cgroups are called.
+    pub(super) containers: HashMap<String, Arc<ContainerNames>>,
     pub(super) blind: Option<crate::model::UnnamedReason>,
+    /// Who is in another network namespace by now.
+    pub(super) moved: Vec<u32>,
     /// How often somebody asked who has a socket.
     pub(super) questions: usize,
 }
@@ -51,6 +59,16 @@ impl World {
         self.open.values_mut().for_each(|owners| owners.retain(|owner| *owner != id));
     }
 
+    /// Ends a process whose parent has not asked for its exit code: what /proc still tells of it.
+    pub(super) fn end_unreaped(&mut self, task: &Task) {
+        let id = ProcessId::of(task);
+        if let Some(info) = self.running.get_mut(&id) {
+            info.exe = None;
+            info.arguments.clear();
+        }
+        self.open.values_mut().for_each(|owners| owners.retain(|owner| *owner != id));
+    }
+
     pub(super) fn opens(&mut self, task: &Task, inode: u64) {
         self.open.entry(inode).or_default().push(ProcessId::of(task));
     }
@@ -65,11 +83,19 @@ impl Lookups for World {
         self.cgroups.get(&id).cloned()
     }
 
+    fn range_holders(&mut self, _: WantedRange) -> Vec<RangeHolder> {
+        self.hoarders.clone()
+    }
+
+    fn container(&mut self, cgroup: &str) -> Option<Arc<ContainerNames>> {
+        self.containers.get(cgroup).cloned()
+    }
+
     fn socket_holders(&mut self, wanted: &[Wanted]) -> Vec<SocketHolders> {
         self.questions += 1;
         let answer = |want: &Wanted| {
             let owners = self.open.get(&want.inode).map_or(&[][..], Vec::as_slice);
-            let hinted = want.hint.filter(|hint| owners.contains(hint));
+            let hinted = want.hint.filter(|hint| !want.sharers && owners.contains(hint));
             let chosen = hinted.map_or_else(|| owners.to_vec(), |hint| vec![hint]);
             let processes: Vec<_> = chosen.iter().filter_map(|id| self.running.get(id).cloned()).collect();
             let blind = self.blind.filter(|_| processes.is_empty());
@@ -86,12 +112,15 @@ impl Lookups for World {
         Timestamp::from_nanosecond(i128::from(boot_ns)).unwrap_or(Timestamp::MAX)
     }
 
-    fn reserved_ports(&mut self, netns: u32, _tgid: u32) -> Option<String> {
-        (netns == NETNS).then(|| "8080\n".to_owned())
+    fn reserved_ports(&mut self, netns: u32, tgid: u32) -> Option<String> {
+        (netns == NETNS && !self.moved.contains(&tgid)).then(|| "8080\n".to_owned())
     }
 
     fn user_name(&mut self, uid: u32) -> Option<String> {
-        (uid == 0).then(|| "root".to_owned())
+        [(0, "root"), (1000, "alice")]
+            .into_iter()
+            .find(|(known, _)| *known == uid)
+            .map(|(_, name)| name.to_owned())
     }
 }
 
@@ -102,7 +131,7 @@ pub(super) fn correlator() -> Correlator {
 pub(super) fn settings() -> Settings {
     Settings {
         backend: "fexit".into(),
-        era: Era { orphans_are_roots: false },
+        era: Era { orphans_are_roots: false, lookup: Lookup::ByAddress },
         own_netns: NETNS,
         started_ns: NOW - 600 * SECOND,
         has_snapshot: false,

@@ -1,11 +1,14 @@
 //! For people: the table and the wide form. The only place that knows ANSI; the stream given to it strips the colours
 //! where they are not wanted.
 
+mod held;
 mod table;
 #[cfg(test)]
 mod tests;
 mod wide;
 mod words;
+
+pub use held::write as write_held;
 
 use super::Sink;
 use crate::model::Conflict;

@@ -1,5 +1,6 @@
-//! The table: a line a conflict, readable at 80 columns. The command that prevents it has the last column, or, where
-//! that is too narrow for it, a line of its own: a command that is cut is worth nothing.
+//! The table: a line a conflict, readable at 80 columns. The service, container or pod of the holder stands behind its
+//! name, and the command that prevents it has the last column; where there is no room for one of them it has a line of
+//! its own: a command that is cut is worth nothing, and of a pod's name the end tells it from its sisters.
 
 use super::{BOLD, COMMAND, CULPRIT, DIM, words};
 use crate::model::Conflict;
@@ -47,7 +48,8 @@ impl Columns {
         let roomy = Self { victim: 20, wanted: 25, holder: 20, how: 26, ago: 3, range: 8, prevent: 0 };
         let rest = width - roomy.used();
         if rest >= COMMAND_COLUMN + 2 {
-            return Self { prevent: rest - 2, ..roomy };
+            let more = (rest - COMMAND_COLUMN - 2).min(24);
+            return Self { prevent: rest - more - 2, holder: roomy.holder + more, ..roomy };
         }
         let half = (rest / 2).min(10);
         Self { victim: roomy.victim + half, holder: roomy.holder + half, ..roomy }
@@ -89,6 +91,7 @@ pub(super) fn row(
 ) -> io::Result<()> {
     let (name, pid) = words::process(&conflict.victim);
     let (holder, tail) = words::holder(conflict, columns.is_roomy());
+    let known = conflict.culprit().and_then(|culprit| words::known_as(culprit.process.as_ref()?));
     let how =
         if columns.is_roomy() { words::how_long(conflict) } else { words::how_short(conflict).to_owned() };
     let prevention = words::prevention(conflict);
@@ -98,18 +101,29 @@ pub(super) fn row(
     cell(out, Style::new(), &time(conflict, zone), 8)?;
     cell(out, BOLD, &text::truncate_head(&name, &pid, columns.victim), columns.victim)?;
     cell(out, Style::new(), &wanted(conflict, columns.wanted), columns.wanted)?;
+    let room = columns.holder.saturating_sub(text::width(&holder) + text::width(&tail));
+    let (beside, below): (Vec<_>, Vec<_>) = known.into_iter().partition(|known| text::width(known) < room);
+    let tail = beside.iter().fold(tail, |tail, known| format!("{tail} {known}"));
     cell(out, CULPRIT, &text::truncate_head(&holder, &tail, columns.holder), columns.holder)?;
     cell(out, Style::new(), &text::truncate(&how, columns.how), columns.how)?;
     cell(out, Style::new(), &words::ago(conflict), columns.ago)?;
     let range = words::in_range(conflict);
-    if fits && !command.is_empty() {
+    let style = if is_command { COMMAND } else { Style::new() };
+    let on_this_line = fits && !command.is_empty();
+    if on_this_line {
         cell(out, Style::new(), range, columns.range)?;
+        writeln!(out, "{style}{command}{style:#}")?;
     } else {
         writeln!(out, "{range}")?;
-        write!(out, "{:INDENT$}{DIM}prevent:{DIM:#} ", "")?;
     }
-    let style = if is_command { COMMAND } else { Style::new() };
-    writeln!(out, "{style}{command}{style:#}")
+    for known in below {
+        let known = text::truncate_start(&known, columns.used().saturating_sub(INDENT + 11));
+        writeln!(out, "{:INDENT$}{DIM}held by:{DIM:#} {CULPRIT}{known}{CULPRIT:#}", "")?;
+    }
+    if !on_this_line {
+        writeln!(out, "{:INDENT$}{DIM}prevent:{DIM:#} {style}{command}{style:#}", "")?;
+    }
+    Ok(())
 }
 
 pub(super) fn repeat(

@@ -21,6 +21,7 @@ fn at_80_columns_the_command_has_its_own_line() {
     let expected = "\
 TIME      VICTIM        WANTED               HELD BY       HOW        AGO  RANGE
 03:12:44  nginx[4121]   tcp 0.0.0.0:50010    java[2210]    connect    41m  yes
+          held by: hdfs.service
           prevent: sysctl -w net.ipv4.ip_local_reserved_ports=50010
 03:12:44  nginx[4121]   tcp 0.0.0.0:50010    again: refused 7 times so far
 ";
@@ -35,6 +36,55 @@ fn with_room_everything_is_on_one_line() {
     let row = lines.next().expect("a row");
     assert!(row.ends_with("yes       sysctl -w net.ipv4.ip_local_reserved_ports=50010"), "{row}");
     assert!(row.contains("connect() to 10.0.0.9:2379"), "{row}");
+    assert!(row.contains("java[2210] hdfs.service  "), "{row}");
+    assert_eq!(lines.next().map(|line| line.contains("again")), Some(true));
+}
+
+/// The example's holder, in a pod.
+fn in_a_pod() -> Conflict {
+    let mut conflict = example::client();
+    let owner = conflict.holders[0].process.as_mut().expect("a process");
+    owner.unit = None;
+    owner.user = Some("hdfs".into());
+    owner.container = Some("c0ffee00".repeat(8));
+    owner.container_runtime = Some("containerd".into());
+    owner.container_name = Some("datanode".into());
+    owner.pod = Some("0b5c1a9e-6d1f-4c0e-9a57-1f2e3d4c5b6a".into());
+    owner.pod_name = Some("hdfs-datanode-0".into());
+    owner.pod_namespace = Some("storage".into());
+    conflict
+}
+
+#[test]
+fn a_pod_is_told_by_the_name_that_people_know() {
+    let conflict = in_a_pod();
+    assert!(
+        shown(&conflict, Form::Table, 80).contains("\n          held by: storage/hdfs-datanode-0 datanode\n")
+    );
+    assert!(shown(&conflict, Form::Table, 220).contains("java[2210] storage/hdfs-datanode-0 datanode  "));
+    let wide = shown(&conflict, Form::Wide, 100);
+    let owner = "java[2210]  uid 998 (hdfs)  containerd container datanode (c0ffee00c0ff)  \
+                 pod storage/hdfs-datanode-0 (0b5c1a9e-6d1f-4c0e-9a57-1f2e3d4c5b6a)  /usr/bin/java";
+    assert!(wide.contains(owner), "{wide}");
+}
+
+#[test]
+fn a_container_without_a_name_has_its_id_and_a_login_has_nothing() {
+    let mut conflict = in_a_pod();
+    let owner = conflict.holders[0].process.as_mut().expect("a process");
+    (owner.pod, owner.pod_name, owner.container_name) = (None, None, None);
+    assert!(shown(&conflict, Form::Table, 80).contains("held by: container c0ffee00c0ff\n"));
+    assert!(shown(&conflict, Form::Wide, 80).contains("containerd container c0ffee00c0ff  /usr"));
+    let owner = conflict.holders[0].process.as_mut().expect("a process");
+    (owner.container, owner.unit) = (None, Some("session-3.scope".into()));
+    assert!(!shown(&conflict, Form::Table, 80).contains("held by:"));
+}
+
+#[test]
+fn a_long_command_line_does_not_fill_the_screen() {
+    let mut conflict = example::client();
+    conflict.victim.cmdline = Some("x".repeat(9_000));
+    assert!(text::width(shown(&conflict, Form::Wide, 80).lines().nth(1).expect("the victim")) < 600);
 }
 
 #[test]
@@ -75,6 +125,14 @@ fn hostile_names_never_reach_the_terminal_raw() {
     conflict.victim.comm = hostile.into();
     conflict.victim.unit = Some(hostile.into());
     conflict.victim.cmdline = Some(hostile.into());
+    let owner = conflict.holders[0].process.as_mut().expect("a process");
+    owner.user = Some(hostile.into());
+    owner.slice = Some(hostile.into());
+    owner.container = Some(hostile.into());
+    owner.container_name = Some(hostile.into());
+    owner.pod = Some(hostile.into());
+    owner.pod_name = Some(hostile.into());
+    owner.pod_namespace = Some(hostile.into());
     conflict.holders[0].process.as_mut().expect("a process").comm = hostile.into();
     conflict.advice[0].commands[0] = format!("systemctl stop '{hostile}'");
     conflict.advice[0].why = hostile.into();

@@ -1,13 +1,16 @@
 //! The wide form: a paragraph a conflict, with everything that is known.
 
 use super::{BOLD, COMMAND, CULPRIT, DIM, words};
-use crate::model::{Advice, Conflict, Holder, Process};
-use crate::text::{printable, width};
+use crate::model::{Advice, Cause, Conflict, Holder, Operation, Process};
+use crate::text::{printable, truncate, width};
 use jiff::tz::TimeZone;
 use std::io::{self, Write};
 
 /// Room for the labels at the left.
 const LABEL: usize = 11;
+
+/// Columns of a command line that are shown; JSON has more of it.
+const COMMAND_LINE: usize = 500;
 
 pub(super) fn paragraph(
     out: &mut impl Write,
@@ -18,12 +21,17 @@ pub(super) fn paragraph(
     headline(out, conflict, zone)?;
     label(out, "victim")?;
     process(out, &conflict.victim)?;
-    if conflict.holders.is_empty() {
+    if conflict.cause == Cause::Exhausted {
         label(out, "held by")?;
         writeln!(out, "every port of the range is taken")?;
     }
     for (index, each) in conflict.holders.iter().enumerate() {
-        holder(out, conflict, each, if index == 0 { "held by" } else { "and" })?;
+        let title = match (index, conflict.cause) {
+            (0, Cause::Exhausted) => "most by",
+            (0, _) => "held by",
+            _ => "and",
+        };
+        holder(out, conflict, each, title)?;
     }
     label(out, "range")?;
     let (range, netns, backend) = (conflict.range, conflict.netns, &conflict.backend);
@@ -50,9 +58,11 @@ fn headline(out: &mut impl Write, conflict: &Conflict, zone: &TimeZone) -> io::R
     let (name, pid) = words::process(&conflict.victim);
     let Conflict { operation, protocol, errno, cause, id, .. } = conflict;
     let wanted = conflict.wanted();
+    // The kernel turns its own refusal into another one on the way to the program.
+    let seen = if *operation == Operation::Autobind { " (the program sees EAGAIN)" } else { "" };
     writeln!(
         out,
-        "{DIM}{time}{DIM:#}  {BOLD}{name}{pid}{BOLD:#}: {operation} {protocol} {wanted}: {errno}, {CULPRIT}{cause}{CULPRIT:#}  {DIM}id {id}{DIM:#}"
+        "{DIM}{time}{DIM:#}  {BOLD}{name}{pid}{BOLD:#}: {operation} {protocol} {wanted}: {errno}{seen}, {CULPRIT}{cause}{CULPRIT:#}  {DIM}id {id}{DIM:#}"
     )
 }
 
@@ -77,27 +87,64 @@ fn holder(out: &mut impl Write, conflict: &Conflict, holder: &Holder, title: &st
     let ago = holder
         .assigned_time
         .map_or_else(String::new, |since| format!(" {} before", words::span(since, conflict.first_time)));
+    if let Some(sockets) = holder.sockets {
+        return writeln!(
+            out,
+            "{sockets} sockets on ports of the range, most by {}{ago}",
+            words::call(holder.assigned_by)
+        );
+    }
     let inode = holder.inode.map_or_else(String::new, |inode| format!(", inode {inode}"));
     let chosen = if holder.ephemeral { "chosen by the kernel" } else { "not chosen by the kernel" };
     let (state, ends, by) = (holder.state, words::ends(holder), holder.assigned_by);
     writeln!(out, "{state} {ends}{inode}; assigned by {by}{ago}, {chosen}; evidence {evidence}")
 }
 
-fn process(out: &mut impl Write, process: &Process) -> io::Result<()> {
+pub(super) fn process(out: &mut impl Write, process: &Process) -> io::Result<()> {
     let (name, pid) = words::process(process);
     write!(out, "{BOLD}{name}{pid}{BOLD:#}")?;
     if let Some(uid) = process.uid {
         write!(out, "  uid {uid}")?;
     }
-    for (title, value) in [("", &process.unit), ("container ", &process.container), ("pod ", &process.pod)] {
-        if let Some(value) = value {
-            write!(out, "  {title}{}", printable(value))?;
-        }
+    if let Some(user) = &process.user {
+        write!(out, " ({})", printable(user))?;
+    }
+    for place in places(process) {
+        write!(out, "  {}", printable(&place))?;
     }
     if let Some(command) = process.cmdline.as_ref().or(process.exe.as_ref()) {
-        write!(out, "  {}", printable(command))?;
+        write!(out, "  {}", truncate(&printable(command), COMMAND_LINE))?;
     }
     writeln!(out)
+}
+
+/// Where a process runs, by the names that people know, each with the id by which the machine knows it.
+fn places(process: &Process) -> Vec<String> {
+    let mut places = Vec::new();
+    match (&process.unit, &process.slice) {
+        (Some(unit), Some(slice)) if slice != "system.slice" => places.push(format!("{unit} in {slice}")),
+        (Some(unit), _) => places.push(unit.clone()),
+        (None, _) => {}
+    }
+    if let Some(id) = &process.container {
+        let runtime =
+            process.container_runtime.as_deref().map_or_else(String::new, |name| format!("{name} "));
+        let id = words::short_id(id);
+        places.push(match &process.container_name {
+            Some(name) if name == id => format!("{runtime}container {id}"),
+            Some(name) => format!("{runtime}container {name} ({id})"),
+            None => format!("{runtime}container {id}"),
+        });
+    }
+    match (&process.pod, &process.pod_name, &process.pod_namespace) {
+        (Some(uid), Some(name), namespace) => {
+            let namespace = namespace.as_deref().map_or_else(String::new, |name| format!("{name}/"));
+            places.push(format!("pod {namespace}{name} ({uid})"));
+        }
+        (Some(uid), None, _) => places.push(format!("pod {}", words::short_id(uid))),
+        (None, ..) => {}
+    }
+    places
 }
 
 fn advise(out: &mut impl Write, advice: &Advice, columns: usize) -> io::Result<()> {
@@ -121,7 +168,7 @@ fn label(out: &mut impl Write, title: &str) -> io::Result<()> {
 }
 
 /// Lines of whole words, none wider than `columns` unless one word is.
-fn wrap(text: &str, columns: usize) -> Vec<String> {
+pub(super) fn wrap(text: &str, columns: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split(' ') {
         match lines.last_mut() {

@@ -9,9 +9,33 @@ pub(super) fn process(process: &Process) -> (String, String) {
     (text::printable(&process.comm).into_owned(), format!("[{}]", process.pid))
 }
 
+/// What a person calls it: the pod, the container or the service; nothing for a program of a login.
+pub(super) fn known_as(process: &Process) -> Option<String> {
+    let pod = process.pod_name.as_deref().map(|pod| {
+        let namespace = process.pod_namespace.as_deref().map_or_else(String::new, |name| format!("{name}/"));
+        let container = process.container_name.as_deref().map_or_else(String::new, |name| format!(" {name}"));
+        format!("{namespace}{pod}{container}")
+    });
+    let service = process.unit.as_deref().filter(|unit| unit.ends_with(".service"));
+    let service = service.filter(|unit| !unit.starts_with("user@"));
+    let container = process.container_name.as_deref().map(|name| match service {
+        Some(unit) => format!("{name} {unit}"),
+        None => name.to_owned(),
+    });
+    let id = process.container.as_deref().map(|id| format!("container {}", short_id(id)));
+    let known = pod.or(container).or(id).or_else(|| service.map(str::to_owned))?;
+    Some(text::printable(&known).into_owned())
+}
+
+/// An id as far as the engines' own lists show it.
+pub(super) fn short_id(id: &str) -> &str {
+    if id.len() == 64 && id.is_ascii() { &id[..12] } else { id }
+}
+
 /// Who has it, as name and tail; with room, that it has exited.
 pub(super) fn holder(conflict: &Conflict, is_roomy: bool) -> (String, String) {
-    let Some(culprit) = conflict.culprit() else {
+    // Whoever has most of an exhausted range is no culprit.
+    let Some(culprit) = conflict.culprit().filter(|_| conflict.cause != Cause::Exhausted) else {
         return ("(all taken)".to_owned(), String::new());
     };
     let more = match conflict.holders.len() - 1 {
@@ -41,6 +65,7 @@ pub(super) const fn unnamed(reason: UnnamedReason) -> &'static str {
         UnnamedReason::WalkCut => "not found",
         UnnamedReason::NoWalk => "unseen",
         UnnamedReason::RecordLost => "lost",
+        UnnamedReason::NoProcess => "no process",
     }
 }
 
@@ -87,8 +112,18 @@ pub(super) fn how_long(conflict: &Conflict) -> String {
         Cause::EphemeralClient | Cause::EphemeralBind => format!("{}{to}", call(culprit.assigned_by)),
         Cause::Listener => "bind(), listens".to_owned(),
         Cause::ExplicitBind => format!("bind(){to}"),
-        Cause::Unknown | Cause::Exhausted => conflict.cause.to_string(),
+        Cause::Exhausted => most(culprit),
+        Cause::Unknown => conflict.cause.to_string(),
     }
+}
+
+/// Who has most of an exhausted range.
+fn most(holder: &Holder) -> String {
+    let count = holder.sockets.unwrap_or_default();
+    holder.process.as_ref().map_or_else(String::new, |owner| {
+        let (name, pid) = process(owner);
+        format!("{count} by {name}{pid}")
+    })
 }
 
 fn was(culprit: &Holder) -> String {
@@ -127,8 +162,10 @@ pub(super) const fn in_range(conflict: &Conflict) -> &'static str {
 
 /// How long ago the culprit got the port.
 pub(super) fn ago(conflict: &Conflict) -> String {
-    let since = conflict.culprit().and_then(|culprit| culprit.assigned_time);
-    since.map_or_else(|| "-".to_owned(), |since| span(since, conflict.time))
+    let culprit = conflict.culprit().filter(|_| conflict.cause != Cause::Exhausted);
+    culprit
+        .and_then(|culprit| culprit.assigned_time)
+        .map_or_else(|| "-".to_owned(), |since| span(since, conflict.time))
 }
 
 /// A duration in at most three columns, up to 99 years.

@@ -1,0 +1,81 @@
+//! `portwatch who`: everybody who holds a port now.
+
+use super::trace::Output;
+use super::values;
+use crate::exit_code::{ExitCode, Refused};
+use crate::model::HeldPort;
+use crate::owner::{Live, netns};
+use crate::sink::json;
+use crate::sink::terminal::{self, Form};
+use crate::who::{Query, Scope, answer};
+use clap::Args;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+/// Width of lines that go into a file or a pipe.
+const UNBOUNDED: usize = 100;
+
+/// Show everybody who holds a port now: listeners, clients, sockets that are only bound, TIME_WAIT
+#[derive(Args, Clone, Debug)]
+#[command(after_long_help = "\
+Examples:
+  portwatch who 8080                 every protocol, every network namespace
+  portwatch who 53/udp 53/tcp        one protocol of each port
+  portwatch who 50010 -o json        an object a port, for a script
+
+What cannot be seen from here is said at the end, with what to type. It runs without BPF too.
+
+Exit codes: 0 looked, held or not; 1 failed; 2 wrong usage.")]
+pub struct WhoArgs {
+    /// The ports to look at
+    #[arg(required = true, value_name = "PORT[/PROTOCOL]", value_parser = values::port_query)]
+    port: Vec<Query>,
+
+    /// Only in this network namespace: all, self, or a path like /run/netns/NAME or /proc/PID/ns/net
+    #[arg(long, value_name = "all|self|PATH", default_value = "all", hide_default_value = true)]
+    netns: String,
+
+    /// How the answer is shown
+    #[arg(short, long, value_name = "FORM", value_enum, default_value_t)]
+    output: Output,
+
+    /// Do not use BPF: no look at the open sockets of all network namespaces
+    #[arg(long)]
+    no_bpf: bool,
+}
+
+impl WhoArgs {
+    /// Where to look. Looks only at the file that `--netns` names.
+    fn scope(&self) -> Result<Scope, Refused> {
+        Ok(match self.netns.as_str() {
+            "all" => Scope::All,
+            "self" => Scope::Own,
+            path => Scope::Behind(netns::by_path(Path::new(path))?, PathBuf::from(path)),
+        })
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Wrong usage, or an answer that could not be written.
+pub fn run(args: &WhoArgs) -> anyhow::Result<ExitCode> {
+    let scope = args.scope()?;
+    let ports = answer(&args.port, &scope, !args.no_bpf, &mut Live::new());
+    if ports.iter().all(|port| port.namespaces.is_empty()) {
+        let why = ports.into_iter().next().map(|port| port.unseen.join("; ")).unwrap_or_default();
+        anyhow::bail!("no network namespace could be looked into: {why}");
+    }
+    show(&ports, args.output)?;
+    Ok(ExitCode::Done)
+}
+
+fn show(ports: &[HeldPort], output: Output) -> io::Result<()> {
+    let width = terminal::width_of_stdout().unwrap_or(UNBOUNDED);
+    match output {
+        Output::Json => ports.iter().try_for_each(|port| json::write_line(&mut io::stdout(), port))?,
+        Output::Table => terminal::write_held(&mut anstream::stdout(), ports, Form::Table, width)?,
+        Output::Wide => terminal::write_held(&mut anstream::stdout(), ports, Form::Wide, width)?,
+    }
+    io::stdout().flush()
+}

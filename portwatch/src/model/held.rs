@@ -1,0 +1,82 @@
+//! Who holds a port now: plain data, in exactly the shape and order of its JSON. Schema 1; fields are only ever added.
+
+use super::{Advice, AssignedBy, Evidence, Process, Protocol, Range, Role, State, UnnamedReason, time};
+use jiff::Timestamp;
+use serde::Serialize;
+use std::net::SocketAddr;
+
+/// Everybody on one port, in every network namespace that was looked into.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct HeldPort {
+    /// [`super::SCHEMA`].
+    pub schema: u32,
+    /// When it was looked at.
+    #[serde(with = "time")]
+    pub time: Timestamp,
+    /// The port.
+    pub port: u16,
+    /// The protocols that were looked at.
+    pub protocols: Vec<Protocol>,
+    /// Every socket with that local port: portwatch's own namespace first; in each, listeners first, TIME_WAIT last.
+    pub holders: Vec<HeldSocket>,
+    /// The namespaces that were looked into.
+    pub namespaces: Vec<NamespaceRange>,
+    /// What could not be seen and why, and what would help.
+    pub unseen: Vec<String>,
+    /// What to do, if a client may take the port at any time.
+    pub advice: Vec<Advice>,
+}
+
+/// A socket on the port.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct HeldSocket {
+    /// Inode number of its network namespace.
+    pub netns: u32,
+    /// Name of that namespace; `null` where it has none.
+    pub netns_name: Option<String>,
+    /// The protocol.
+    pub protocol: Protocol,
+    /// Its local address; `null` where only the port is known.
+    pub local: Option<SocketAddr>,
+    /// Its remote address, if it is connected.
+    pub remote: Option<SocketAddr>,
+    /// Its state.
+    pub state: State,
+    /// What it does on the port.
+    pub role: Role,
+    /// Its inode, where it has one.
+    pub inode: Option<u64>,
+    /// Its creator's uid, where the kernel keeps one.
+    pub uid: Option<u32>,
+    /// Login name of that uid.
+    pub user: Option<String>,
+    /// The oldest process that has it open; `null` if there is none, or it cannot be said.
+    pub process: Option<Process>,
+    /// Why not.
+    pub unnamed_reason: Option<UnnamedReason>,
+    /// The other processes that have the same socket open.
+    pub others: Vec<Process>,
+    /// How the process was established.
+    pub evidence: Option<Evidence>,
+    /// How it came to the port: nobody was there to see it.
+    pub assigned_by: AssignedBy,
+    /// Whether the kernel chose the port, inferred: connected, in the range, and no listener on it.
+    pub ephemeral: bool,
+    /// Who was given the port: not known without a record.
+    pub creator: Option<Process>,
+    /// When TIME_WAIT is over, in milliseconds.
+    pub ends_in_ms: Option<u32>,
+}
+
+/// A network namespace and its ephemeral range.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NamespaceRange {
+    /// Inode number.
+    pub netns: u32,
+    /// Its name, where it has one.
+    pub netns_name: Option<String>,
+    /// Whether it is portwatch's own.
+    pub own: bool,
+    /// Its ephemeral ports; `null` where they could not be read.
+    pub range: Option<Range>,
+}

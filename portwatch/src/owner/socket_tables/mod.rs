@@ -1,0 +1,127 @@
+//! The kernel's own tables of sockets on one port, in the network namespace of the calling thread: asked of sock_diag,
+//! or, where that is not to be had, read from /proc.
+
+mod diag;
+mod proc_net;
+
+use crate::model::{Protocol, State};
+use std::io;
+use std::net::SocketAddr;
+
+/// Address family of a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Family {
+    V4,
+    V6,
+}
+
+/// A socket as its table shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The protocol.
+    pub protocol: Protocol,
+    /// The state.
+    pub state: State,
+    /// The local address; `None` where only the port is known.
+    pub local: Option<SocketAddr>,
+    /// The remote address, if it is connected.
+    pub remote: Option<SocketAddr>,
+    /// The creator's uid; TIME_WAIT and orphans keep none.
+    pub uid: Option<u32>,
+    /// The inode; 0 for sockets without a file.
+    pub inode: u64,
+    /// When TIME_WAIT is over.
+    pub ends_in_ms: Option<u32>,
+}
+
+/// What the tables of one namespace had on a port.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tables {
+    /// The sockets.
+    pub entries: Vec<Entry>,
+    /// Why /proc was read instead of asking sock_diag, if it was.
+    pub no_diag: Option<String>,
+    /// Tables that could not be read either way.
+    pub unreadable: Vec<String>,
+}
+
+/// Reads the tables of these protocols for one local port.
+pub fn read(port: u16, protocols: &[Protocol]) -> Tables {
+    let mut tables = Tables::default();
+    for &protocol in protocols {
+        for family in [Family::V4, Family::V6] {
+            read_one(&mut tables, port, protocol, family);
+        }
+    }
+    tables
+}
+
+fn read_one(tables: &mut Tables, port: u16, protocol: Protocol, family: Family) {
+    let refused = match diag::dump(protocol, family, port) {
+        Ok(entries) => return tables.entries.extend(entries),
+        Err(error) => error,
+    };
+    match proc_net::read(protocol, family, port) {
+        Ok(entries) => {
+            tables.entries.extend(entries);
+            tables.no_diag.get_or_insert_with(|| refused.to_string());
+        }
+        // The kernel has no such protocol: IPv6 may be switched off, UDP-Lite is gone from new kernels.
+        Err(error) if error.kind() == io::ErrorKind::NotFound && is_absent(protocol, family) => {}
+        Err(error) => tables.unreadable.push(format!("{} ({refused}; {error})", file_name(protocol, family))),
+    }
+}
+
+/// Whether a missing table means that there can be no such socket. TCP is there wherever /proc is.
+fn is_absent(protocol: Protocol, family: Family) -> bool {
+    let has_proc = std::path::Path::new("/proc/thread-self/net/tcp").exists();
+    has_proc && (family == Family::V6 || protocol != Protocol::Tcp)
+}
+
+/// Name of the table in /proc.
+fn file_name(protocol: Protocol, family: Family) -> String {
+    format!("{protocol}{}", if family == Family::V6 { "6" } else { "" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{TcpListener, TcpStream, UdpSocket};
+    use std::os::fd::AsRawFd;
+    use std::os::unix::fs::MetadataExt as _;
+
+    fn inode(socket: &impl AsRawFd) -> u64 {
+        std::fs::metadata(format!("/proc/self/fd/{}", socket.as_raw_fd())).expect("an open socket").ino()
+    }
+
+    #[test]
+    fn sock_diag_and_proc_tell_the_same_of_real_sockets() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let at = listener.local_addr().expect("an address");
+        let client = TcpStream::connect(at).expect("a connection");
+        let (server, _) = listener.accept().expect("a connection");
+        let udp = UdpSocket::bind(at).expect("the same number in UDP");
+        let mut asked = diag::dump(Protocol::Tcp, Family::V4, at.port()).expect("sock_diag");
+        asked.extend(diag::dump(Protocol::Udp, Family::V4, at.port()).expect("sock_diag"));
+        let mut told = proc_net::read(Protocol::Tcp, Family::V4, at.port()).expect("/proc");
+        told.extend(proc_net::read(Protocol::Udp, Family::V4, at.port()).expect("/proc"));
+        for all in [&mut asked, &mut told] {
+            all.sort_by_key(|entry| entry.inode);
+        }
+        assert_eq!(asked, told);
+        assert_eq!(asked.len(), 3);
+        let of = |inode| *asked.iter().find(|entry| entry.inode == inode).expect("our socket");
+        assert_eq!((of(inode(&listener)).state, of(inode(&listener)).remote), (State::Listen, None));
+        assert_eq!(of(inode(&server)).state, State::Established);
+        assert_eq!(of(inode(&server)).remote, client.local_addr().ok());
+        assert_eq!((of(inode(&udp)).protocol, of(inode(&udp)).local), (Protocol::Udp, Some(at)));
+        let client_port = client.local_addr().expect("an address").port();
+        assert_eq!(read_all(client_port).iter().filter(|entry| entry.inode == inode(&client)).count(), 1);
+    }
+
+    fn read_all(port: u16) -> Vec<Entry> {
+        let tables = read(port, &[Protocol::Tcp, Protocol::Udp, Protocol::UdpLite]);
+        assert!(tables.unreadable.is_empty() && tables.no_diag.is_none(), "{tables:?}");
+        tables.entries
+    }
+}

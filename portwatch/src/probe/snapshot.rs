@@ -1,0 +1,58 @@
+//! One look at every socket that a process has open, with no hook attached: the iterator of the start-up snapshot.
+
+use aya::maps::HashMap;
+use portwatch_common::{Assignment, Task, map};
+
+use super::load::{self, Sizes};
+use super::{Backend, Counters, Kernel, Reason};
+
+/// Nothing is sent through the ring: the smallest that the kernel takes.
+const RING: u32 = 4096;
+
+/// A socket that a process has open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenSocket {
+    /// Network namespace.
+    pub netns: u32,
+    /// IPPROTO_*.
+    pub protocol: u8,
+    /// Its port.
+    pub port: u16,
+    /// Its inode.
+    pub inode: u64,
+    /// A process that has it open.
+    pub task: Task,
+}
+
+/// What one look found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The sockets on the wanted ports, in every network namespace.
+    pub sockets: Vec<OpenSocket>,
+    /// Sockets that found the table full: any of them may have a wanted port.
+    pub lost: u64,
+}
+
+/// Every socket on these ports that a process has open, those that are only bound among them.
+///
+/// # Errors
+/// When the kernel does not admit the iterator.
+pub fn open_sockets(kernel: &Kernel, ports: &[u16]) -> Result<Snapshot, Reason> {
+    let sizes = Sizes { ring: RING, ..Sizes::default() };
+    // Of the backends, because this one has all protocols in one table.
+    let mut ebpf = load::load(Backend::Fexit, kernel, sizes)?;
+    load::snapshot(&mut ebpf, kernel)?;
+    let table = ebpf.map(map::PORTS).and_then(|map| HashMap::<_, u64, Assignment>::try_from(map).ok());
+    let Some(table) = table else { return Err(Reason::missing_table(map::PORTS)) };
+    let wanted = |record: &Assignment| ports.contains(&record.port);
+    let sockets = table.iter().filter_map(Result::ok).map(|(_, record)| record).filter(wanted);
+    Ok(Snapshot {
+        sockets: sockets.map(open_socket).collect(),
+        lost: Counters::read(&ebpf).get("ports_full"),
+    })
+}
+
+fn open_socket(record: Assignment) -> OpenSocket {
+    let Assignment { netns, protocol, port, inode, task, .. } = record;
+    OpenSocket { netns, protocol, port, inode, task }
+}

@@ -1,0 +1,78 @@
+//! What is run on a kernel, one program after the other, and how each is judged.
+
+use std::fmt;
+
+use anyhow::{Result, ensure};
+
+use super::play::Played;
+use super::{prototypes, rule, soak};
+
+/// The name of the part that has a row for every backend, and scenarios in it.
+pub(super) const LINEUP: &str = "lineup";
+
+/// Where the programs are run, and where they are found there.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place<'a> {
+    pub(super) lineup: &'a str,
+    pub(super) portwatch: &'a str,
+    /// A virtual machine: slower, and its kernel is one that must admit the backends.
+    pub(super) is_emulated: bool,
+    /// Its kernel preempts hooks, and skips them for whoever comes to the same one on that CPU meanwhile.
+    pub(super) preempts: bool,
+}
+
+impl Place<'_> {
+    /// A command of the lineup.
+    pub(super) fn lineup(&self, words: &[&str]) -> Vec<String> {
+        std::iter::once(&self.lineup).chain(words).map(|word| (*word).to_owned()).collect()
+    }
+}
+
+/// What a program came to, in a line; or what is wrong.
+type Judge = Box<dyn Fn(&Played) -> Result<String> + Send + Sync>;
+
+/// One program to run on a kernel.
+pub(super) struct Part {
+    /// What it is called in messages and logs.
+    pub(super) name: &'static str,
+    pub(super) command: Vec<String>,
+    pub(super) judge: Judge,
+}
+
+impl fmt::Debug for Part {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}: {}", self.name, self.command.join(" "))
+    }
+}
+
+/// All of them, for these backends.
+pub(super) fn all(place: &Place<'_>, backends: &[&str]) -> Vec<Part> {
+    vec![
+        prototypes::part(place),
+        the_lineup(place, backends),
+        who(place),
+        rule::part(place),
+        soak::part(place, backends),
+    ]
+}
+
+fn the_lineup(place: &Place<'_>, backends: &[&str]) -> Part {
+    let each = backends.iter().flat_map(|backend| ["--backend".to_owned(), (*backend).to_owned()]);
+    let command = place.lineup(&["run", "--portwatch", place.portwatch]).into_iter().chain(each).collect();
+    // Its rows are judged one by one, by `Score`.
+    Part { name: LINEUP, command, judge: Box::new(|_| Ok(String::new())) }
+}
+
+/// Everybody on a port, as `portwatch who` tells it.
+fn who(place: &Place<'_>) -> Part {
+    let command = place.lineup(&["who", "--portwatch", place.portwatch]);
+    Part { name: "who", command, judge: Box::new(|played| all_ok("who", played)) }
+}
+
+/// Lines that begin with `ok` or `FAIL`; there must be some, and all must be good.
+fn all_ok(what: &str, played: &Played) -> Result<String> {
+    let count = |word: &str| played.lines.iter().filter(|line| line.starts_with(word)).count();
+    let (good, bad) = (count("ok "), count("FAIL "));
+    ensure!(good > 0 && bad == 0 && played.code == 0, "{good} ok, {bad} failed, exit code {}", played.code);
+    Ok(format!("{what}: {good} ok"))
+}
