@@ -50,6 +50,8 @@ pub mod function {
     pub const UDP_PORT: u32 = 2;
     /// `inet_hash_connect` and its IPv6 sister.
     pub const CONNECT: u32 = 3;
+    /// `inet_bind` and its IPv6 sister, of SCTP sockets.
+    pub const SCTP_BIND: u32 = 4;
 }
 
 /// How a holder was met: values of [`crate::Holder::found_by`].
@@ -60,6 +62,8 @@ pub mod found_by {
     pub const WALK: u8 = 2;
     /// In the `LAST` table: had the port last, by the record kept when it let go.
     pub const LAST: u8 = 3;
+    /// By user space, in the kernel's own list of sockets, after the refusal.
+    pub const LIST: u8 = 4;
 }
 
 /// Bits of [`crate::Socket::flags`].

@@ -2,8 +2,10 @@
 
 /// Socket address → [`crate::Assignment`]; a plain hash, because LRU would evict the old, long-lived client first.
 pub const PORTS: &str = "PORTS";
-/// The same for UDP sockets of the tracepoint backend, which sees no UDP release; LRU, so that it cannot fill up.
+/// The same for sockets whose release is not seen, SCTP and, in the tracepoint backend, UDP; LRU, so that it cannot fill up.
 pub const DATAGRAMS: &str = "DATAGRAMS";
+/// Port → address of an SCTP socket that was seen on it: its own table of ports is in a module, and not to be walked.
+pub const SCTP: &str = "SCTP";
 /// Port → [`crate::LastOwner`]: names the dead behind TIME_WAIT where no hook hands the record over.
 pub const LAST: &str = "LAST";
 /// Processes already announced to user space.
@@ -26,6 +28,8 @@ pub const TUNING_GLOBAL: &str = "TUNING";
 pub const PORTS_ENTRIES: u32 = 262_144;
 /// Entries of [`DATAGRAMS`].
 pub const DATAGRAMS_ENTRIES: u32 = 16_384;
+/// Entries of [`SCTP`].
+pub const SCTP_ENTRIES: u32 = 4_096;
 /// Entries of [`LAST`].
 pub const LAST_ENTRIES: u32 = 65_536;
 /// Entries of [`PROCESS`].

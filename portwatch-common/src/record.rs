@@ -156,7 +156,7 @@ pub struct Refusal {
     pub pad: [u8; 6],
 }
 
-/// A port of a namespace: the key of `LAST`.
+/// A port of a namespace: the key of `LAST` and `SCTP`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct PortKey {
@@ -166,7 +166,8 @@ pub struct PortKey {
     pub port: u16,
     /// IPPROTO_*.
     pub protocol: u8,
-    /// Folded remote address and port: connections that share a source port keep a record each.
+    /// Folded remote address and port: connections that share a source port keep a record each. In `SCTP` a number that
+    /// sockets on one port hardly share.
     pub slot: u8,
 }
 
@@ -230,7 +231,7 @@ pub struct Call {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Attempt {
-    /// The wanted address (tracepoint backend).
+    /// The wanted address (tracepoint backend, and SCTP).
     pub address: [u8; 16],
     /// The descriptor (tracepoint backend).
     pub fd: u32,
@@ -244,8 +245,10 @@ pub struct Attempt {
     pub has_by_rule: u8,
     /// 1: `address` is what the system call asked for; the socket has forgotten it by the time of the refusal.
     pub has_address: u8,
+    /// Family of `address`; an SCTP socket of IPv6 takes addresses of IPv4 too.
+    pub family: u16,
     /// Always 0.
-    pub pad: [u8; 6],
+    pub pad: [u8; 4],
     /// The socket that is being compared by address right now (kprobe backend).
     pub compared: u64,
     /// The socket that is being judged by the whole rule right now (kprobe backend).

@@ -5,7 +5,7 @@ use portwatch_common::{Assignment, ProcessKey, Task, counter, record::how};
 
 use crate::field::Access;
 use crate::maps::{DATAGRAMS, PORTS, PROCESS, constant, count};
-use crate::{emit, sock, task};
+use crate::{emit, sctp, sock, task};
 
 const BPF_ANY: u64 = 0;
 const BPF_NOEXIST: u64 = 1;
@@ -56,7 +56,11 @@ pub(crate) fn record_preexisting(sk: *const u8, protocol: u16, port: u16, owner:
 
 #[inline(always)]
 fn store(key: u64, protocol: u16, assignment: &Assignment, earlier: Earlier) {
-    if constant!(TUNING.datagrams) != 0 && sock::is_datagram(protocol) {
+    let is_sctp = protocol == sock::IPPROTO_SCTP;
+    if is_sctp {
+        sctp::note(key, assignment);
+    }
+    if is_sctp || constant!(TUNING.datagrams) != 0 && sock::is_datagram(protocol) {
         let flags = if earlier == Earlier::Keep { BPF_NOEXIST } else { BPF_ANY };
         // An LRU table makes room by itself; EEXIST is the wanted outcome of `Keep`.
         let _ = DATAGRAMS.insert(key, assignment, flags);

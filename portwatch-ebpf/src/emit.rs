@@ -8,7 +8,7 @@ use portwatch_common::{
 };
 
 use crate::field::{Probed, field};
-use crate::maps::{DATAGRAMS, EVENTS, LAST, PORTS, constant, count};
+use crate::maps::{DATAGRAMS, EVENTS, LAST, PORTS, count};
 use crate::walk::Outcome;
 use crate::{release, sock, task};
 
@@ -93,7 +93,7 @@ pub(crate) fn meet(sk: *const u8, found_by: u8, holder: &mut Holder) {
     sock::describe(sk, &mut holder.socket);
     let key = sk as u64;
     let mut record = PORTS.get_ptr(key);
-    if record.is_none() && constant!(TUNING.datagrams) != 0 {
+    if record.is_none() {
         record = DATAGRAMS.get_ptr(key);
     }
     holder.has_assignment = 0;

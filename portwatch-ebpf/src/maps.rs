@@ -6,7 +6,7 @@ use portwatch_common::{
     Assignment, Attempt, Call, CallKey, LastOwner, Offsets, PortKey, ProcessKey, Tuning, counter,
     map::{
         ATTEMPTS_ENTRIES, CALLS_ENTRIES, DATAGRAMS_ENTRIES, EVENTS_BYTES, LAST_ENTRIES, PORTS_ENTRIES,
-        PROCESS_ENTRIES,
+        PROCESS_ENTRIES, SCTP_ENTRIES,
     },
 };
 
@@ -14,6 +14,8 @@ use portwatch_common::{
 pub(crate) static PORTS: HashMap<u64, Assignment> = HashMap::with_max_entries(PORTS_ENTRIES, 0);
 #[map]
 pub(crate) static DATAGRAMS: LruHashMap<u64, Assignment> = LruHashMap::with_max_entries(DATAGRAMS_ENTRIES, 0);
+#[map]
+pub(crate) static SCTP: LruHashMap<PortKey, u64> = LruHashMap::with_max_entries(SCTP_ENTRIES, 0);
 #[map]
 pub(crate) static LAST: LruHashMap<PortKey, LastOwner> = LruHashMap::with_max_entries(LAST_ENTRIES, 0);
 #[map]

@@ -10,7 +10,7 @@ use portwatch_common::{
 use crate::field::{Access, Probed, field, present};
 use crate::maps::{EVENTS, constant, count};
 use crate::walk::{self, Outcome};
-use crate::{assign, attempt, emit, sock, task};
+use crate::{assign, attempt, emit, sctp, sock, task};
 
 const EADDRINUSE: u32 = 98;
 
@@ -104,12 +104,22 @@ fn describe(sk: *const u8, port: u16, refusal: &mut Refusal) {
         && attempt.has_address != 0
     {
         refusal.socket.local = attempt.address;
+        if refusal.socket.family == sock::AF_INET6 && attempt.family == sock::AF_INET {
+            refusal.socket.local = mapped(&attempt.address);
+        }
     }
     let net = net_of(sk);
     (refusal.range_low, refusal.range_high) = range(net as *const u8);
     if reserved(net as *const u8, port) {
         refusal.flags |= refusal_flag::RESERVED;
     }
+}
+
+/// An IPv4 address as IPv6 writes it.
+#[inline(always)]
+fn mapped(address: &[u8; 16]) -> [u8; 16] {
+    let [a, b, c, d, ..] = *address;
+    [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d]
 }
 
 #[inline(always)]
@@ -122,7 +132,10 @@ fn net_of(sk: *const u8) -> u64 {
 fn walk(sk: *const u8, port: u32, id: u64) -> Outcome {
     let net = net_of(sk);
     let netns: u32 = field!(Probed, net as *const u8, net_inum);
-    Outcome(if sock::is_datagram(sock::protocol(sk)) {
+    let protocol = sock::protocol(sk);
+    Outcome(if protocol == sock::IPPROTO_SCTP {
+        sctp::walk(netns, port, id)
+    } else if sock::is_datagram(protocol) {
         walk::walk_udp(net, walk::udp_table(sk, net), netns, port, id)
     } else {
         walk::walk_tcp(net, netns, port, id)

@@ -10,6 +10,7 @@ pub(crate) const AF_INET: u16 = 2;
 pub(crate) const AF_INET6: u16 = 10;
 pub(crate) const IPPROTO_TCP: u16 = 6;
 pub(crate) const IPPROTO_UDP: u16 = 17;
+pub(crate) const IPPROTO_SCTP: u16 = 132;
 pub(crate) const IPPROTO_UDPLITE: u16 = 136;
 /// The outer socket of MPTCP; its ports are TCP ports.
 pub(crate) const IPPROTO_MPTCP: u16 = 262;
@@ -90,7 +91,7 @@ pub(crate) fn is_datagram(protocol: u16) -> bool {
 /// Whether the socket's ports are ports at all: ping sockets and raw sockets have numbers that are not.
 #[inline(always)]
 pub(crate) fn has_ports(protocol: u16) -> bool {
-    protocol == IPPROTO_TCP || protocol == IPPROTO_MPTCP || is_datagram(protocol)
+    protocol == IPPROTO_TCP || protocol == IPPROTO_MPTCP || protocol == IPPROTO_SCTP || is_datagram(protocol)
 }
 
 /// The local port where `skc_num` may already be cleared.

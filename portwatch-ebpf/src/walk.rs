@@ -25,7 +25,7 @@ impl Outcome {
     /// One holder found the ring full.
     pub(crate) const LOST: u64 = 1 << 32;
     const CUT: u64 = 1 << 62;
-    const BLIND: u64 = 1 << 63;
+    pub(crate) const BLIND: u64 = 1 << 63;
 
     /// Records sent.
     #[inline(always)]

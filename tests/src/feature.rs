@@ -6,10 +6,10 @@ use std::os::fd::OwnedFd;
 use rustix::io::Errno;
 
 use crate::actor_main::{open, open_raw, request, set_raw};
-use crate::link;
 use crate::product::Backend;
 use crate::wire::Transport;
 use crate::wire::raw::RingCall;
+use crate::{init, link};
 
 pub(crate) const IP_LOCAL_PORT_RANGE: i32 = 51;
 
@@ -19,6 +19,8 @@ pub(crate) enum Feature {
     LocalPortRange,
     UdpLite,
     Mptcp,
+    /// The module of SCTP, which is loaded when it is asked for.
+    Sctp,
     /// A network device beside the loopback.
     SecondDevice,
     /// Ports of virtual machines, with a loopback.
@@ -45,6 +47,7 @@ impl Feature {
             Self::Mptcp => {
                 (open(Transport::Mptcp4).map(drop), "this kernel has no MPTCP, or it is switched off")
             }
+            Self::Sctp => (try_sctp(), "this kernel has no SCTP"),
             Self::SecondDevice => (link::can_make(), "this kernel makes no dummy and no veth device"),
             Self::Vsock => (try_vsock(), "this kernel has no vsock"),
             Self::PingSockets => (try_ping(), "this kernel has no ping sockets"),
@@ -70,6 +73,16 @@ fn try_ring(call: &RingCall) -> Result<(), Errno> {
         Err(Errno::CONNREFUSED) => Ok(()),
         result => result,
     }
+}
+
+/// In a machine of ours there is no modprobe that the kernel could ask.
+fn try_sctp() -> Result<(), Errno> {
+    let first = open(Transport::Sctp4);
+    if first.is_err() && init::has_machine() {
+        init::load_on_demand();
+        return open(Transport::Sctp4).map(drop);
+    }
+    first.map(drop)
 }
 
 fn try_vsock() -> Result<(), Errno> {

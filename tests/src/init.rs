@@ -2,8 +2,8 @@
 //! switches off.
 //!
 //! What the host puts into the initramfs: `/command` (an argv separated by NUL, or several, each with a record separator
-//! at its end) and, if there are modules to load, `/lib/modules/order` (a path a line). What it gets: each command's
-//! output and, after it, the marker line.
+//! at its end) and, if there are modules to load, `/lib/modules/order` (a path a line); those in `/lib/modules/on-demand`
+//! wait until a scenario wants them. What it gets: each command's output and, after it, the marker line.
 
 use std::ffi::{CStr, OsStr};
 use std::fs::{self, File};
@@ -27,6 +27,9 @@ const MARKER: &str = "PORTWATCH-VM-EXIT";
 
 /// What the host wants run, as an argv separated by NUL.
 const COMMAND: &str = "/command";
+
+/// Modules that wait until a scenario wants them.
+const ON_DEMAND: &str = "/lib/modules/on-demand";
 
 /// Exit code for "the command could not even be started", as shells have it.
 const CANNOT_RUN: i32 = 127;
@@ -57,7 +60,7 @@ pub(crate) fn main() -> ! {
     println!();
     mount_all();
     complain_if(netns::loopback_up());
-    complain_if(load_modules());
+    complain_if(load_modules("/lib/modules/order"));
     for command in commands() {
         let code = run_command(&command).unwrap_or_else(|error| {
             eprintln!("init: {error:#}");
@@ -92,12 +95,21 @@ fn mount_all() {
     }
 }
 
-fn load_modules() -> Result<()> {
-    let order = "/lib/modules/order";
-    let paths = match fs::read_to_string(order) {
+/// Whether this is a machine of ours, whose modules may be loaded.
+pub(crate) fn has_machine() -> bool {
+    Path::new(COMMAND).exists() && Path::new(ON_DEMAND).exists()
+}
+
+/// Loads what waited for somebody to want it.
+pub(crate) fn load_on_demand() {
+    complain_if(load_modules(ON_DEMAND));
+}
+
+fn load_modules(list: &str) -> Result<()> {
+    let paths = match fs::read_to_string(list) {
         Ok(paths) => paths,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error).with_context(|| format!("reading {order}")),
+        Err(error) => return Err(error).with_context(|| format!("reading {list}")),
     };
     for path in paths.lines().map(str::trim).filter(|path| !path.is_empty()) {
         let loaded = File::open(path)

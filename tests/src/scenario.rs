@@ -34,6 +34,7 @@ mod quiet;
 mod quiet_more;
 mod refuse;
 mod repeat;
+mod sctp;
 mod storm;
 mod timewait;
 mod ways;
@@ -114,6 +115,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Scenario> {
         exhaust::SCENARIOS,
         storm::SCENARIOS,
         quiet_more::SCENARIOS,
+        sctp::SCENARIOS,
     ]
     .into_iter()
     .flatten()

@@ -18,6 +18,9 @@ pub(crate) enum Transport {
     Udp6,
     UdpLite4,
     Mptcp4,
+    /// One-to-one.
+    Sctp4,
+    Sctp6,
 }
 
 impl Transport {
@@ -29,6 +32,7 @@ impl Transport {
             Self::Udp4 | Self::Udp6 => "udp",
             Self::UdpLite4 => "udplite",
             Self::Mptcp4 => "mptcp",
+            Self::Sctp4 | Self::Sctp6 => "sctp",
         }
     }
 
@@ -38,16 +42,21 @@ impl Transport {
             Self::Tcp4 | Self::Tcp6 | Self::Udp4 | Self::Udp6 => 0,
             Self::UdpLite4 => libc::IPPROTO_UDPLITE,
             Self::Mptcp4 => libc::IPPROTO_MPTCP,
+            Self::Sctp4 | Self::Sctp6 => libc::IPPROTO_SCTP,
         }
     }
 
     /// Whether it has connections.
     pub(crate) fn is_tcp(self) -> bool {
-        matches!(self, Self::Tcp4 | Self::Tcp6 | Self::Mptcp4)
+        matches!(self, Self::Tcp4 | Self::Tcp6 | Self::Mptcp4) || self.is_sctp()
+    }
+
+    pub(crate) fn is_sctp(self) -> bool {
+        matches!(self, Self::Sctp4 | Self::Sctp6)
     }
 
     pub(crate) fn is_ipv6(self) -> bool {
-        matches!(self, Self::Tcp6 | Self::Udp6)
+        matches!(self, Self::Tcp6 | Self::Udp6 | Self::Sctp6)
     }
 
     /// 127.0.0.1 or ::1, with a port.

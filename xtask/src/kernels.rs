@@ -49,6 +49,8 @@ pub(crate) struct Kernel {
     pub(crate) image: PathBuf,
     /// Those of [`MODULES`] that are not built in.
     pub(crate) modules: Vec<PathBuf>,
+    /// Those of [`ON_DEMAND`] that are not built in.
+    pub(crate) on_demand: Vec<PathBuf>,
 }
 
 /// Debian releases to look in for a series, the likeliest first. Their security suites list kernels that their pools no
@@ -77,6 +79,10 @@ const MODULES: [&str; 10] = [
     "vsock_loopback",
 ];
 
+/// SCTP and what it stands on, which has other names from kernel to kernel. A host loads it for whoever asks first, and
+/// that may be long after portwatch started; so the machine loads it when a scenario wants it.
+const ON_DEMAND: [&str; 3] = ["crc32c_generic", "libcrc32c", "sctp"];
+
 /// Holds the release; written last, so that what lies beside it is whole.
 const COMPLETE: &str = "complete";
 /// A cached kernel of this age is still used, with a word about it.
@@ -92,7 +98,7 @@ pub(crate) fn obtain(arch: Arch, series: &str) -> Result<Kernel> {
     let _lock = cache::lock(&format!("kernel-{}-{series}", arch.name()))?;
     // What an earlier version of this program fetched may lack a module that is wanted by now.
     let looked_for = fs::read_to_string(dir.join("modules")).unwrap_or_default();
-    if !dir.join(COMPLETE).is_file() || looked_for != MODULES.join("\n") {
+    if !dir.join(COMPLETE).is_file() || looked_for != wanted_modules() {
         let (suites, of) = (suites(series), arch.debian());
         // Lists of some days ago may name a package that has been replaced since.
         let first = Archive::open(suites, of).and_then(|archive| replace(&dir, &archive, arch, series));
@@ -104,9 +110,16 @@ pub(crate) fn obtain(arch: Arch, series: &str) -> Result<Kernel> {
         let days = age.as_secs() / DAY;
         eprintln!("  Linux {release} was looked for {days} days ago; --refresh looks for a newer one");
     }
-    let modules =
-        MODULES.iter().map(|name| dir.join(format!("{name}.ko"))).filter(|path| path.exists()).collect();
-    Ok(Kernel { arch, release, image: dir.join("vmlinuz"), modules })
+    let present = |names: &[&str]| {
+        names.iter().map(|name| dir.join(format!("{name}.ko"))).filter(|path| path.exists()).collect()
+    };
+    let (modules, on_demand) = (present(&MODULES), present(&ON_DEMAND));
+    Ok(Kernel { arch, release, image: dir.join("vmlinuz"), modules, on_demand })
+}
+
+/// What a cached kernel was searched for, as its folder says it.
+fn wanted_modules() -> String {
+    [&MODULES[..], &ON_DEMAND[..]].concat().join("\n")
 }
 
 /// Replaces a cached kernel by a newer one of its series, if Debian has one by now.
@@ -152,14 +165,14 @@ fn fetch(archive: &Archive, arch: Arch, series: &str, dir: &Path) -> Result<()> 
     let image =
         find(&tree, &|name| name.starts_with("vmlinuz")).context("the kernel package has no image")?;
     fs::rename(&image, dir.join("vmlinuz"))?;
-    for name in MODULES {
+    for name in MODULES.into_iter().chain(ON_DEMAND) {
         if let Some(path) = find(&tree, &|file| file.split('.').next() == Some(name) && file.contains(".ko"))
         {
             unpack_module(&path, &dir.join(format!("{name}.ko")))?;
         }
     }
     fs::remove_dir_all(&tree)?;
-    fs::write(dir.join("modules"), MODULES.join("\n"))?;
+    fs::write(dir.join("modules"), wanted_modules())?;
     fs::write(dir.join(COMPLETE), &package.release)?;
     Ok(())
 }

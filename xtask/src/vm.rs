@@ -253,13 +253,8 @@ fn write_initramfs(machine: &Machine<'_>, binaries: &Binaries, commands: &[Vec<S
             archive.link(&format!("bin/{applet}"), "busybox");
         }
     }
-    let mut order = String::new();
-    for module in &machine.kernel.modules {
-        let name = module.file_name().unwrap_or_default().to_string_lossy();
-        archive.copy(&format!("lib/modules/{name}"), module)?;
-        order.push_str(&format!("/lib/modules/{name}\n"));
-    }
-    archive.file("lib/modules/order", order.as_bytes());
+    add_modules(&mut archive, &machine.kernel.modules, "order")?;
+    add_modules(&mut archive, &machine.kernel.on_demand, "on-demand")?;
     for (host, guest) in &machine.files {
         archive.copy(guest, host)?;
     }
@@ -270,6 +265,18 @@ fn write_initramfs(machine: &Machine<'_>, binaries: &Binaries, commands: &[Vec<S
     let path = folder.join(format!("{}-{}.cpio", machine.kernel.release, std::process::id()));
     fs::File::create(&path)?.write_all(&archive.finish())?;
     Ok(path)
+}
+
+/// Modules, and their paths in a list of that name, one a line.
+fn add_modules(archive: &mut Initramfs, modules: &[PathBuf], list: &str) -> Result<()> {
+    let mut order = String::new();
+    for module in modules {
+        let name = module.file_name().unwrap_or_default().to_string_lossy();
+        archive.copy(&format!("lib/modules/{name}"), module)?;
+        order.push_str(&format!("/lib/modules/{name}\n"));
+    }
+    archive.file(&format!("lib/modules/{list}"), order.as_bytes());
+    Ok(())
 }
 
 /// Removes what runs left behind that were interrupted: archives whose process is gone.

@@ -8,9 +8,10 @@ use aya_ebpf::programs::{FEntryContext, FExitContext};
 use portwatch_common::record::{found_by, function, how, operation};
 
 use crate::assign::{Earlier, record};
-use crate::field::{Typed, field, number};
-use crate::sock::{self, IPPROTO_TCP, TCP_LISTEN};
-use crate::{attempt, call, emit, refuse, release};
+use crate::field::{Access, Probed, Typed, field, number};
+use crate::maps::constant;
+use crate::sock::{self, IPPROTO_SCTP, IPPROTO_TCP, TCP_LISTEN};
+use crate::{attempt, call, emit, refuse, release, sctp};
 
 const EADDRINUSE: u32 = 98;
 const EADDRNOTAVAIL: i32 = -99;
@@ -155,6 +156,33 @@ pub(crate) fn bind_conflict(ctx: FExitContext) -> i32 {
         emit::meet(ctx.arg(1), found_by::VERDICT, &mut attempt.by_rule);
     }
     0
+}
+
+/// `int inet_bind(struct socket *sock, struct sockaddr *uaddr, int addr_len)`: only for SCTP.
+#[fexit(function = "inet_bind")]
+pub(crate) fn bind(ctx: FExitContext) -> i32 {
+    sctp_bind(&ctx);
+    0
+}
+
+/// `int inet6_bind(struct socket *sock, struct sockaddr *uaddr, int addr_len)`
+#[fexit(function = "inet6_bind")]
+pub(crate) fn bind6(ctx: FExitContext) -> i32 {
+    sctp_bind(&ctx);
+    0
+}
+
+#[inline(always)]
+fn sctp_bind(ctx: &FExitContext) {
+    let sk = Typed::read::<u64>(ctx.arg(0), constant!(OFFSETS.socket_sk)) as *const u8;
+    let protocol: u16 = field!(Typed, sk, sk_protocol);
+    if protocol != IPPROTO_SCTP {
+        return;
+    }
+    let address = number(ctx, 1);
+    sctp::begin(address);
+    let sk: u64 = field!(Probed, number(ctx, 0) as *const u8, socket_sk);
+    sctp::sctp_bound(sk, u32::from(sctp::wanted_port(address)), ctx.arg::<u64>(3) as u32);
 }
 
 /// Follows a call for a numbered port: only such a call can be refused because of somebody.

@@ -11,8 +11,8 @@ use portwatch_common::{Call, counter};
 use crate::assign::{Earlier, record};
 use crate::field::{Probed, field};
 use crate::maps::count;
-use crate::sock::{self, IPPROTO_TCP, TCP_LISTEN};
-use crate::{attempt, call, emit, refuse, release};
+use crate::sock::{self, IPPROTO_SCTP, IPPROTO_TCP, TCP_LISTEN};
+use crate::{attempt, call, emit, refuse, release, sctp};
 
 const EADDRINUSE: u32 = 98;
 const EADDRNOTAVAIL: i32 = -99;
@@ -178,6 +178,27 @@ pub(crate) fn kr_judge(ctx: RetProbeContext) -> u32 {
     {
         attempt.has_by_rule = 1;
         emit::meet(attempt.judged as *const u8, found_by::VERDICT, &mut attempt.by_rule);
+    }
+    0
+}
+
+/// `int inet_bind(struct socket *sock, struct sockaddr *uaddr, int addr_len)`, and `inet6_bind` alike: only for SCTP.
+#[kprobe]
+pub(crate) fn kp_bind(ctx: ProbeContext) -> u32 {
+    let sk: u64 = field!(Probed, argument(&ctx, 0) as *const u8, socket_sk);
+    if sock::protocol(sk as *const u8) == IPPROTO_SCTP {
+        let address = argument(&ctx, 1);
+        call::enter(function::SCTP_BIND, sk, sctp::wanted_port(address), how::BIND);
+        sctp::begin(address);
+    }
+    0
+}
+
+/// The return of `inet_bind` or `inet6_bind`.
+#[kretprobe]
+pub(crate) fn kr_bind(ctx: RetProbeContext) -> u32 {
+    if let Some(call) = call::leave(function::SCTP_BIND) {
+        sctp::sctp_bound(call.sk, u32::from(call.port), ctx.ret::<i32>() as u32);
     }
     0
 }

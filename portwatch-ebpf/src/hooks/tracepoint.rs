@@ -13,7 +13,7 @@ use portwatch_common::{
 
 use crate::assign::{Earlier, record};
 use crate::field::{Probed, field, number};
-use crate::sock::{self, AF_INET, AF_INET6, IPPROTO_TCP, TCP_LISTEN};
+use crate::sock::{self, AF_INET, AF_INET6, IPPROTO_SCTP, IPPROTO_TCP, TCP_LISTEN};
 use crate::{attempt, call, refuse, release};
 
 const EADDRINUSE: u32 = 98;
@@ -44,6 +44,7 @@ pub(crate) fn enter_bind(ctx: TracePointContext) -> u32 {
         attempt.fd = argument(&ctx, ARGUMENT_0) as u32;
         attempt.port = u16::from_be(user(address, 2));
         attempt.has_address = 1;
+        attempt.family = family;
         if family == AF_INET6 {
             attempt.address = user(address, 8);
         } else {
@@ -68,7 +69,7 @@ pub(crate) fn enter_listen(ctx: TracePointContext) -> u32 {
 pub(crate) fn exit_bind(ctx: TracePointContext) -> u32 {
     if let Some(attempt) = attempt::current() {
         match argument(&ctx, RESULT) as i32 {
-            0 => bound(attempt.fd),
+            0 => bound(attempt),
             result if result == -(EADDRINUSE as i32) => refused(attempt),
             _ => {}
         }
@@ -223,8 +224,8 @@ fn addressed(ctx: &TracePointContext) {
 }
 
 #[inline(always)]
-fn bound(fd: u32) {
-    let sk = sock::of_descriptor(fd);
+fn bound(attempt: &Attempt) {
+    let sk = sock::of_descriptor(attempt.fd);
     if sk.is_null() {
         return;
     }
@@ -233,7 +234,9 @@ fn bound(fd: u32) {
     let port: u16 = field!(Probed, sk, skc_num);
     // No number yet: IP_BIND_ADDRESS_NO_PORT leaves the choice to connect().
     if port != 0 && sock::has_ports(protocol) {
-        let how = if sock::port_locked(sk) { how::BIND } else { how::BIND0 };
+        // SCTP does not mark who chose the number.
+        let by_number = if protocol == IPPROTO_SCTP { attempt.port != 0 } else { sock::port_locked(sk) };
+        let how = if by_number { how::BIND } else { how::BIND0 };
         record::<Probed>(sk, protocol, port, how, Earlier::Replace);
     }
 }

@@ -52,7 +52,7 @@ fn wrong_usage_is_one_clear_line() {
         ("trace --port 9-8", "write 8-9"),
         ("trace --duration 0s", "30s, 2m"),
         ("trace --count 0", "from 1"),
-        ("trace --protocol icmp", "[possible values: tcp, udp, udplite]"),
+        ("trace --protocol icmp", "[possible values: tcp, udp, udplite, sctp]"),
         ("trace --cause bad", "time-wait"),
         ("trace -o xml", "[possible values: table, wide, json]"),
         ("trace --backend magic", "tracepoint"),

@@ -83,7 +83,7 @@ pub struct TraceArgs {
 }
 
 /// Protocols whose refusals are traced.
-const TRACED: [Protocol; 3] = [Protocol::Tcp, Protocol::Udp, Protocol::UdpLite];
+const TRACED: [Protocol; 4] = [Protocol::Tcp, Protocol::Udp, Protocol::UdpLite, Protocol::Sctp];
 
 /// How conflicts are shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

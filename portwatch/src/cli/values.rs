@@ -20,7 +20,7 @@ pub(super) fn port_query(text: &str) -> Result<Query, String> {
     let protocol = match name {
         Some(name) => {
             let known = PROTOCOLS.into_iter().find(|protocol| protocol.as_str() == name);
-            Some(known.ok_or("the protocol after the port is tcp, udp or udplite")?)
+            Some(known.ok_or("the protocol after the port is tcp, udp, udplite or sctp")?)
         }
         None => None,
     };

@@ -90,6 +90,9 @@ pub(super) fn infer(assigned_by: AssignedBy, socket: &Socket, (low, high): (u16,
     if socket.flags & flag::PORT_LOCKED != 0 {
         return AssignedBy::Bind;
     }
+    if i32::from(socket.protocol) == libc::IPPROTO_SCTP && !is_connected(socket) {
+        return assigned_by; // SCTP leaves no mark
+    }
     match (in_range, is_stream(socket), is_connected(socket)) {
         (true, true, true) => AssignedBy::Connect,
         (true, true, false) if state == State::Listen => AssignedBy::Listen,

@@ -3,7 +3,7 @@
 
 use crate::model::UnnamedReason;
 use jiff::Timestamp;
-use portwatch_common::Task;
+use portwatch_common::{Socket, Task};
 use std::sync::Arc;
 
 /// Start times in /proc are in ticks of this many nanoseconds.
@@ -128,6 +128,10 @@ pub trait Lookups {
 
     /// The processes that have most of a range, the largest first; empty where that is not recorded.
     fn range_holders(&mut self, wanted: WantedRange) -> Vec<RangeHolder>;
+
+    /// The SCTP sockets on a port of a network namespace, by the kernel's own list, which has listeners and associations.
+    /// The namespace is reached through one of its processes, if that still runs.
+    fn sctp_sockets(&mut self, netns: u32, tgid: u32, port: u16) -> Vec<Socket>;
 
     /// A time on the boot clock, as time of day.
     fn wall_clock(&mut self, boot_ns: u64) -> Timestamp;

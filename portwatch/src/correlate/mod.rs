@@ -12,6 +12,7 @@ mod groups;
 mod lookups;
 mod processes;
 mod resolve;
+mod sctp;
 mod select;
 #[cfg(test)]
 mod tests;
@@ -163,7 +164,7 @@ impl Correlator {
     fn refused(&mut self, refusal: &Refusal, lookups: &mut dyn Lookups) -> Option<Report> {
         self.stats.refusals += 1;
         self.latest_ns = self.latest_ns.max(refusal.when_ns);
-        let records = self.groups.take(refusal.id);
+        let mut records = self.groups.take(refusal.id);
         let Some(protocol) = Protocol::from_wire(refusal.socket.protocol) else {
             self.stats.other_protocols += 1;
             return None;
@@ -172,12 +173,16 @@ impl Correlator {
             self.stats.kernel_searches += 1;
             return None;
         }
-        let selection = select::select(refusal, &records, self.settings.era);
+        let mut selection = select::select(refusal, &records, self.settings.era);
         self.stats.foreign_holders += selection.foreign;
 
         let fingerprint = fingerprint(refusal, &selection);
         if let Some(report) = self.decided(&fingerprint, refusal, lookups) {
             return report;
+        }
+        if protocol == Protocol::Sctp && selection.suspects.is_empty() && refusal.socket.local_port != 0 {
+            records.extend(sctp::listed(refusal, lookups));
+            selection = select::select(refusal, &records, self.settings.era);
         }
         let scene = Scene {
             range: (refusal.range_low, refusal.range_high),

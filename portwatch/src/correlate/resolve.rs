@@ -62,7 +62,13 @@ pub(super) fn resolve(
         if wanted.is_empty() { Vec::new() } else { lookups.socket_holders(&wanted) }.into_iter();
     let mut resolved: Vec<Resolved> = Vec::new();
     for suspect in suspects {
-        let answer = wanted_of(suspect).map(|_| answers.next().unwrap_or_default());
+        let mut answer = wanted_of(suspect).map(|_| answers.next().unwrap_or_default());
+        if suspect.evidence == Evidence::SocketDump
+            && let Some(answer) = &mut answer
+        {
+            // Nobody saw the socket in the moment of the refusal: who is younger than that was not in the way.
+            answer.processes.retain(|info| info.id.start_ns() <= scene.when_ns);
+        }
         for owner in owners(suspect, answer) {
             let next = build(suspect, owner, scene, processes, lookups);
             if !resolved.iter().any(|known| is_same(known, &next)) {

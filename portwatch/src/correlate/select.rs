@@ -1,6 +1,6 @@
 //! Which of the reported sockets made the kernel refuse, by evidence. Pure: records in, records out.
 
-use super::cause;
+use super::{cause, sctp};
 use crate::model::{Evidence, State};
 use crate::rule::{self, Endpoint, Era};
 use portwatch_common::record::{Holder, Refusal, found_by};
@@ -57,6 +57,9 @@ pub(super) fn select(refusal: &Refusal, records: &[Holder], era: Era) -> Selecti
         suspects.sort_by_key(|s| std::cmp::Reverse(s.assignment.map_or(0, |a| a.assigned_ns)));
         suspects.truncate(1);
     }
+    if suspects.is_empty() && i32::from(wanted.protocol) == libc::IPPROTO_SCTP {
+        suspects.extend(sctp::by_elimination(refusal, &own, era));
+    }
     let listens = suspects.iter().any(|suspect| State::from_wire(suspect.socket.state) == State::Listen);
     suspects.sort_by_key(|suspect| rank(suspect, listens));
     let has_listener = own.iter().any(|r| State::from_wire(r.socket.state) == State::Listen);
@@ -86,7 +89,7 @@ fn is_live_suspect(record: &Holder, refusal: &Refusal, era: Era) -> bool {
     }
     match record.found_by {
         found_by::VERDICT => true,
-        found_by::WALK => conflicts(refusal, &record.socket, era),
+        found_by::WALK | found_by::LIST => conflicts(refusal, &record.socket, era),
         _ => false,
     }
 }
@@ -105,7 +108,11 @@ fn let_go_since(record: &Holder, refusal: &Refusal, era: Era) -> bool {
 
 fn suspect(record: &Holder, last: &[&Holder]) -> Suspect {
     let by_verdict = record.found_by == found_by::VERDICT;
-    let evidence = if by_verdict { Evidence::KernelVerdict } else { Evidence::PortTable };
+    let evidence = match record.found_by {
+        found_by::VERDICT => Evidence::KernelVerdict,
+        found_by::LIST => Evidence::SocketDump,
+        _ => Evidence::PortTable,
+    };
     if let Some(assignment) = assignment(record) {
         return Suspect { socket: record.socket, assignment: Some(assignment), evidence };
     }

@@ -69,6 +69,24 @@ impl State {
         }
     }
 
+    /// The kernel's number, where it has one for the state.
+    pub const fn to_wire(self) -> u8 {
+        match self {
+            Self::Unknown => 0,
+            Self::Established => 1,
+            Self::SynSent => 2,
+            Self::SynRecv => 3,
+            Self::FinWait1 => 4,
+            Self::FinWait2 => 5,
+            Self::TimeWait => 6,
+            Self::Close => 7,
+            Self::CloseWait => 8,
+            Self::LastAck => 9,
+            Self::Listen => 10,
+            Self::Closing => 11,
+        }
+    }
+
     /// Closed by its process and kept by the kernel only.
     pub const fn is_on_its_way_out(self) -> bool {
         matches!(self, Self::FinWait1 | Self::FinWait2 | Self::LastAck | Self::Closing)

@@ -15,6 +15,7 @@ mod rooted;
 mod runtime;
 #[cfg(test)]
 pub(crate) mod scratch;
+mod sctp;
 pub mod socket_tables;
 mod users;
 
@@ -29,6 +30,7 @@ use cgroup_id::CgroupPaths;
 use clock::WallClock;
 use containers::Containers;
 use jiff::Timestamp;
+use portwatch_common::Socket;
 use rooted::Root;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -134,8 +136,16 @@ impl Lookups for Live {
 
     fn range_holders(&mut self, wanted: WantedRange) -> Vec<RangeHolder> {
         let Some(assignments) = &self.assignments else { return Vec::new() };
+        // Most clients of SCTP have no record, so that nothing can be said of who has most.
+        if i32::from(wanted.protocol) == libc::IPPROTO_SCTP {
+            return Vec::new();
+        }
         let recorded = assignments.all().into_iter().filter(|one| range::is_within(one, wanted)).collect();
         range::tally(range::still_open(recorded, |pid| descriptors::sockets(&self.proc, pid)))
+    }
+
+    fn sctp_sockets(&mut self, netns: u32, tgid: u32, port: u16) -> Vec<Socket> {
+        sctp::sockets(netns, self.same_pids.then_some(tgid), port)
     }
 
     fn wall_clock(&mut self, boot_ns: u64) -> Timestamp {

@@ -76,6 +76,8 @@ const FEXIT: &[Hook] = &[
     needed("udp_get_port", Target::Fexit("udp_lib_get_port", 3)),
     needed("hash_connect", Target::Fexit("inet_hash_connect", 2)),
     optional("hash_connect6", Target::Fexit("inet6_hash_connect", 2), "IPv6 clients"),
+    optional("bind", Target::Fexit("inet_bind", 3), WITHOUT_BIND),
+    optional("bind6", Target::Fexit("inet6_bind", 3), WITHOUT_BIND6),
 ];
 
 /// Returns before entries: a return without its entry is nothing, an entry without its return a missed probe.
@@ -96,7 +98,14 @@ const KPROBE: &[Hook] = &[
     needed("kp_connect", Target::Kprobe(&["inet_hash_connect"])),
     optional("kr_connect", Target::Kretprobe("inet6_hash_connect"), "IPv6 clients"),
     optional("kp_connect", Target::Kprobe(&["inet6_hash_connect"]), "IPv6 clients"),
+    optional("kr_bind", Target::Kretprobe("inet_bind"), WITHOUT_BIND),
+    optional("kp_bind", Target::Kprobe(&["inet_bind"]), WITHOUT_BIND),
+    optional("kr_bind", Target::Kretprobe("inet6_bind"), WITHOUT_BIND6),
+    optional("kp_bind", Target::Kprobe(&["inet6_bind"]), WITHOUT_BIND6),
 ];
+
+const WITHOUT_BIND: &str = "SCTP over IPv4";
+const WITHOUT_BIND6: &str = "SCTP over IPv6";
 
 const WITHOUT_BIND_CONFLICT: &str =
     "the kernel's verdict on binds to a specific address; the bucket walk and the rule decide";
@@ -149,18 +158,20 @@ impl Backend {
     #[must_use]
     pub fn blind(self) -> &'static [&'static str] {
         match self {
-            Self::Fexit | Self::Kprobe => &["SCTP"],
+            Self::Fexit | Self::Kprobe => {
+                &["SCTP: sctp_bindx(), a refused listen(), how and when a client came to its port"]
+            }
             Self::Tracepoint => &[
                 "bind and listen through io_uring",
                 "binds of the kernel itself",
                 "MPTCP subflows that join later",
-                "SCTP",
+                "SCTP: sctp_bindx(), how and when a client came to its port",
                 "the kernel's own verdict (the bind-conflict rule decides instead)",
             ],
         }
     }
 
-    /// Whether UDP records are kept apart, because no release of a UDP port is seen.
+    /// Whether UDP records are kept apart, as those of SCTP always are, because no release of a UDP port is seen.
     #[must_use]
     pub fn keeps_datagrams_apart(self) -> bool {
         self == Self::Tracepoint

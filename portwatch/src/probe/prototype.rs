@@ -14,6 +14,11 @@ const FUNCTIONS: &[&str] = &[
     "int inet_csk_get_port(struct sock *sk, unsigned short snum)",
     "int udp_lib_get_port(struct sock *sk, unsigned short snum, unsigned int hash2_nulladdr)",
     "int inet_autobind(struct sock *sk)",
+    "int inet_bind(struct socket *sock, struct sockaddr *uaddr, int addr_len)",
+    "int inet6_bind(struct socket *sock, struct sockaddr *uaddr, int addr_len)",
+    // As 7.x declares them: the address may be longer than its type says, which the programs know.
+    "int inet_bind(struct socket *sock, struct sockaddr_unsized *uaddr, int addr_len)",
+    "int inet6_bind(struct socket *sock, struct sockaddr_unsized *uaddr, int addr_len)",
     "int inet_hash_connect(struct inet_timewait_death_row *death_row, struct sock *sk)",
     "int inet6_hash_connect(struct inet_timewait_death_row *death_row, struct sock *sk)",
     "bool inet_rcv_saddr_equal(const struct sock *sk, const struct sock *sk2, bool match_wildcard)",

@@ -39,17 +39,18 @@ pub struct Snapshot {
 /// When the kernel does not admit the iterator.
 pub fn open_sockets(kernel: &Kernel, ports: &[u16]) -> Result<Snapshot, Reason> {
     let sizes = Sizes { ring: RING, ..Sizes::default() };
-    // Of the backends, because this one has all protocols in one table.
+    // Of the backends, because this one has UDP in the table that cannot overflow unnoticed.
     let mut ebpf = load::load(Backend::Fexit, kernel, sizes)?;
     load::snapshot(&mut ebpf, kernel)?;
-    let table = ebpf.map(map::PORTS).and_then(|map| HashMap::<_, u64, Assignment>::try_from(map).ok());
-    let Some(table) = table else { return Err(Reason::missing_table(map::PORTS)) };
-    let wanted = |record: &Assignment| ports.contains(&record.port);
-    let sockets = table.iter().filter_map(Result::ok).map(|(_, record)| record).filter(wanted);
-    Ok(Snapshot {
-        sockets: sockets.map(open_socket).collect(),
-        lost: Counters::read(&ebpf).get("ports_full"),
-    })
+    let mut sockets = Vec::new();
+    for name in [map::PORTS, map::DATAGRAMS] {
+        let table = ebpf.map(name).and_then(|map| HashMap::<_, u64, Assignment>::try_from(map).ok());
+        let Some(table) = table else { return Err(Reason::missing_table(name)) };
+        let wanted = |record: &Assignment| ports.contains(&record.port);
+        let records = table.iter().filter_map(Result::ok).map(|(_, record)| record).filter(wanted);
+        sockets.extend(records.map(open_socket));
+    }
+    Ok(Snapshot { sockets, lost: Counters::read(&ebpf).get("ports_full") })
 }
 
 fn open_socket(record: Assignment) -> OpenSocket {

@@ -13,12 +13,12 @@
 //! The rule is asked after a refusal: every refusal has a holder with which it says "conflict". It says so of more pairs
 //! than the kernel refuses, since the kernel does not always ask. TCP caches in a port what its sockets had agreed to
 //! (`fastreuse`, `fastreuseport`) and forgets nothing when one of them changes its mind, or becomes an orphan; UDP is
-//! content with the first socket in its list with which it shares by SO_REUSEPORT.
+//! content with the first socket in its list with which it shares by SO_REUSEPORT. SCTP shares as TCP does.
 //!
 //! `lineup rule` proves this on every kernel of the tests with random sockets that are really bound.
 //!
-//! Not in the rule: VRF (`l3mdev`: TCP sockets in two VRFs never meet; here they do); port 0; SCTP; TCP_REPAIR, which
-//! nothing refuses; a group that a listener left by shutdown() while tcp_migrate_req is set (5.15 on), which may listen
+//! Not in the rule: VRF (`l3mdev`: TCP sockets in two VRFs never meet; here they do); port 0; the further addresses of an
+//! SCTP socket, its SCTP_REUSE_PORT, and that before 6.2 its device did not count; TCP_REPAIR, which nothing refuses; a group that a listener left by shutdown() while tcp_migrate_req is set (5.15 on), which may listen
 //! again though it is in a group.
 
 mod address;
@@ -65,6 +65,10 @@ pub enum Table {
     Udp,
     /// UDP-Lite, by UDP's rule.
     UdpLite,
+    /// SCTP.
+    Sctp,
+    /// Whatever else has ports: not known, and in nobody's way.
+    Other,
 }
 
 /// The address a socket is bound to.
@@ -107,6 +111,7 @@ pub fn conflicts(binder: &Endpoint, holder: &Endpoint, era: Era) -> bool {
     binder.netns == holder.netns
         && binder.port == holder.port
         && binder.table == holder.table
+        && binder.table != Table::Other
         && (binder.device == 0 || holder.device == 0 || binder.device == holder.device)
         && address::overlap(binder.local, holder.local)
         && !(binder.table == Table::Tcp && address::is_overlooked(binder.local, holder.local, era.lookup))
@@ -119,7 +124,7 @@ fn both_allow(binder: &Endpoint, holder: &Endpoint, era: Era) -> bool {
     // A binder that is in a group already would have to be in two.
     let by_reuseport = binder.reuseport && holder.reuseport && !binder.grouped;
     let by_reuse = binder.reuse && holder.reuse;
-    if binder.table != Table::Tcp {
+    if matches!(binder.table, Table::Udp | Table::UdpLite) {
         return by_reuse || (by_reuseport && same_uid);
     }
     (by_reuse && holder.state != State::Listen)
@@ -156,7 +161,9 @@ impl Table {
         match protocol as i32 {
             libc::IPPROTO_UDP => Self::Udp,
             libc::IPPROTO_UDPLITE => Self::UdpLite,
-            _ => Self::Tcp,
+            libc::IPPROTO_SCTP => Self::Sctp,
+            libc::IPPROTO_TCP | libc::IPPROTO_MPTCP => Self::Tcp,
+            _ => Self::Other,
         }
     }
 }

@@ -147,3 +147,24 @@ fn an_orphan_is_roots_until_the_kernel_kept_its_uid() {
     assert!(!conflicts(&root, &orphan, Era { orphans_are_roots: true, lookup: Lookup::ByAddress }));
     assert!(conflicts(&root, &orphan, Era { orphans_are_roots: false, lookup: Lookup::ByAddress }));
 }
+
+#[test]
+fn sctp_shares_as_tcp_does_and_meets_nobody_else() {
+    let sctp = |text| Endpoint { table: Table::Sctp, ..tcp(text) };
+    assert!(conflicts(&sctp("127.0.0.1"), &sctp("0.0.0.0"), ERA));
+    assert!(!conflicts(&sctp("127.0.0.1"), &sctp("127.0.0.2"), ERA));
+    for other in [tcp, udp] {
+        assert!(!conflicts(&sctp("0.0.0.0"), &other("0.0.0.0"), ERA));
+        assert!(!conflicts(&other("0.0.0.0"), &sctp("0.0.0.0"), ERA));
+    }
+    let reuses = |state| Endpoint { reuse: true, state, ..sctp("0.0.0.0") };
+    assert!(!conflicts(&reuses(State::Close), &reuses(State::Established), ERA));
+    assert!(conflicts(&reuses(State::Close), &reuses(State::Listen), ERA));
+}
+
+#[test]
+fn a_protocol_that_is_not_known_is_in_nobodys_way() {
+    assert_eq!(Table::from_wire(33), Table::Other);
+    let other = Endpoint { table: Table::Other, ..tcp("0.0.0.0") };
+    assert!(!conflicts(&other, &other, ERA) && !conflicts(&tcp("0.0.0.0"), &other, ERA));
+}

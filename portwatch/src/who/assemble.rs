@@ -5,8 +5,8 @@ use super::{Look, PROTOCOLS, Query, View, notes};
 use crate::advise::{PortList, reserve_port};
 use crate::correlate::{Lookups, describe_found};
 use crate::model::{
-    Action, Advice, AssignedBy, Evidence, HeldPort, HeldSocket, NamespaceRange, Process, Protocol, Range,
-    Role, SCHEMA, State, UnnamedReason,
+    Action, Advice, AssignedBy, Evidence, HeldPort, HeldSocket, NamespaceRange, Process, Range, Role, SCHEMA,
+    State, UnnamedReason,
 };
 use crate::owner::socket_tables::Entry;
 use crate::text;
@@ -91,7 +91,7 @@ fn role(entry: &Entry, listeners: &[SocketAddr]) -> Role {
         State::Unknown => Role::Unknown,
         state if state.is_on_its_way_out() && is_orphan => Role::Closing,
         _ if entry.remote.is_none() => Role::Bound,
-        _ if entry.protocol != Protocol::Tcp => Role::Client,
+        _ if entry.protocol.is_datagram() => Role::Client,
         state => match (is_covered(entry, listeners), is_orphan) {
             (true, _) if state == State::SynSent => Role::Client,
             (true, true) => Role::Unaccepted,

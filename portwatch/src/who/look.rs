@@ -77,7 +77,6 @@ pub(super) fn look(queries: &[Query], scope: &Scope, facts: &Facts, with_bpf: bo
         }
         Err(reason) => notes::no_snapshot(&mut look.unseen, &reason, tells_bound, *scope == Scope::All),
     }
-    notes::of_protocols(&mut look.unseen, queries);
     look
 }
 

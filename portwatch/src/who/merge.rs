@@ -48,8 +48,10 @@ fn is_in_scope(netns: u32, reach: Reach<'_>) -> bool {
 
 /// Whether the socket is not in the tables because they cannot have it, and not because it is gone by now.
 fn is_news(view: &View, socket: &OpenSocket, protocol: Protocol, tells_bound: bool) -> bool {
+    // A table never has an SCTP socket that is only bound.
+    let is_hidden = protocol == Protocol::Sctp || (protocol == Protocol::Tcp && !tells_bound);
     let is_known = view.sockets.iter().any(|known| known.entry.inode == socket.inode);
-    !is_known && socket.inode != 0 && (!view.is_visited || (protocol == Protocol::Tcp && !tells_bound))
+    !is_known && socket.inode != 0 && (!view.is_visited || is_hidden)
 }
 
 /// A socket of which only the port is known.

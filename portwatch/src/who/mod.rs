@@ -18,7 +18,7 @@ use owners::Owners;
 use std::path::PathBuf;
 
 /// Protocols that are looked at unless one is asked for.
-pub const PROTOCOLS: [Protocol; 3] = [Protocol::Tcp, Protocol::Udp, Protocol::UdpLite];
+pub const PROTOCOLS: [Protocol; 4] = [Protocol::Tcp, Protocol::Udp, Protocol::UdpLite, Protocol::Sctp];
 
 /// What is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

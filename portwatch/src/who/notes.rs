@@ -1,6 +1,5 @@
 //! The words for what could not be seen: what, why, and what to type.
 
-use super::Query;
 use crate::model::{HeldSocket, Role, UnnamedReason};
 use crate::owner::socket_tables::Tables;
 use crate::probe::Reason;
@@ -64,16 +63,15 @@ pub(super) fn no_snapshot(notes: &mut Vec<String>, reason: &Reason, tells_bound:
             "TCP sockets that are only bound are not seen: here it takes BPF, and there is none ({why})"
         ));
     }
+    if Path::new("/proc/thread-self/net/sctp").exists() {
+        notes.push(format!(
+            "SCTP sockets that are only bound are not seen: it takes BPF, and there is none ({why})"
+        ));
+    }
     if is_everywhere {
         notes.push(format!(
             "sockets in network namespaces that have neither a process nor a name are not seen: it takes BPF, and there is none ({why})"
         ));
-    }
-}
-
-pub(super) fn of_protocols(notes: &mut Vec<String>, queries: &[Query]) {
-    if queries.iter().any(|query| query.protocol.is_none()) && Path::new("/proc/net/sctp").exists() {
-        notes.push("SCTP is in use here and not looked at: cat /proc/net/sctp/eps".to_owned());
     }
 }
 

@@ -10,7 +10,7 @@ use crate::model::{HeldPort, HeldSocket, Protocol, Role, State, UnnamedReason};
 use crate::owner::socket_tables::Entry;
 use crate::probe::OpenSocket;
 use jiff::Timestamp;
-use portwatch_common::Task;
+use portwatch_common::{Socket, Task};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -57,6 +57,9 @@ impl Lookups for World {
     }
     fn alive(&mut self, _: ProcessId) -> Option<bool> {
         None
+    }
+    fn sctp_sockets(&mut self, _: u32, _: u32, _: u16) -> Vec<Socket> {
+        Vec::new()
     }
     fn wall_clock(&mut self, _: u64) -> Timestamp {
         Timestamp::UNIX_EPOCH

@@ -33,6 +33,8 @@ impl Socket {
             Table::Tcp => (SocketType::STREAM, ipproto::TCP),
             Table::Udp => (SocketType::DGRAM, ipproto::UDP),
             Table::UdpLite => (SocketType::DGRAM, ipproto::UDPLITE),
+            // Nobody plans such a socket.
+            Table::Sctp | Table::Other => return Err(Errno::PROTONOSUPPORT),
         };
         let fd = as_user(uid, || socket_with(family, kind, SocketFlags::CLOEXEC, Some(protocol)))?;
         Ok(Self { fd, table, uid })

@@ -26,7 +26,7 @@ pub(super) struct Truth {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Known {
     Everything,
-    /// Everything but TCP sockets that are only bound.
+    /// Everything but TCP and SCTP sockets that are only bound.
     ButBound,
 }
 
@@ -53,7 +53,12 @@ impl Truth {
     }
 
     fn is_only_bound(&self) -> bool {
-        self.protocol == "tcp" && self.role == "bound"
+        matches!(self.protocol, "tcp" | "sctp") && self.role == "bound"
+    }
+
+    /// No table has it, on any kernel.
+    pub(super) fn is_for_bpf_only(&self) -> bool {
+        self.protocol == "sctp" && self.is_only_bound()
     }
 
     /// The facts of an answer that must be exactly so.

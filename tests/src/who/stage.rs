@@ -7,9 +7,10 @@ use anyhow::{Context, Result, ensure};
 
 use super::judge::Truth;
 use crate::actor::{Actor, Answer};
+use crate::feature::Feature;
 use crate::netns::Netns;
 use crate::scenario::{RANGE, TIME_WAIT, wait_for_state};
-use crate::wire::Transport::{Tcp4, Tcp6, Udp4, Udp6};
+use crate::wire::Transport::{Sctp4, Tcp4, Tcp6, Udp4, Udp6};
 use crate::wire::{Command, Flag, Transport};
 
 /// The listener's.
@@ -56,6 +57,9 @@ pub(super) fn set() -> Result<Scene> {
     bound(&mut scene, "who-udp-four", Udp4, BOUND_PORT)?;
     udp_client(&mut scene)?;
     elsewhere(&mut scene)?;
+    if Feature::Sctp.lacking(None).is_none() {
+        sctp(&mut scene)?;
+    }
     Ok(scene)
 }
 
@@ -136,6 +140,28 @@ fn udp_client(scene: &mut Scene) -> Result<()> {
     let answer = actor.must(&Command::Connect(socket, Udp4.loopback(BOUND_PORT)))?;
     let known = truth(&scene.first, &actor, &answer, Udp4)?;
     scene.keep(actor, [Truth { state: "ESTABLISHED", role: "client", ..known }.chosen()]);
+    Ok(())
+}
+
+/// A listener with a connection that it accepted, the client at its other end, and a socket that is only bound.
+fn sctp(scene: &mut Scene) -> Result<()> {
+    bound(scene, "who-sctp-bound", Sctp4, BOUND_PORT)?;
+    let mut server = scene.actor(&scene.first, "who-sctp")?;
+    let listener = server.open(Sctp4, &[])?;
+    server.must(&Command::Bind(listener, Sctp4.wildcard(SERVER_PORT)))?;
+    let listens = server.must(&Command::Listen(listener))?;
+    let mut client = scene.actor(&scene.first, "who-sctp-client")?;
+    let socket = client.open(Sctp4, &[])?;
+    let connects = client.must(&Command::Connect(socket, Sctp4.loopback(SERVER_PORT)))?;
+    let accepts = server.must(&Command::Accept(listener))?;
+    let listens =
+        Truth { state: "LISTEN", role: "listener", ..truth(&scene.first, &server, &listens, Sctp4)? };
+    let accepted = truth(&scene.first, &server, &accepts, Sctp4)?;
+    let accepted = Truth { state: "ESTABLISHED", role: "accepted", ..accepted };
+    let connected = truth(&scene.first, &client, &connects, Sctp4)?;
+    let connected = Truth { state: "ESTABLISHED", role: "client", ..connected }.chosen();
+    scene.keep(server, [listens, accepted]);
+    scene.keep(client, [connected]);
     Ok(())
 }
 

@@ -5,5 +5,6 @@ mod hands;
 mod names;
 mod naming;
 mod random;
+mod sctp;
 mod selection;
 mod world;

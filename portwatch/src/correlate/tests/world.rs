@@ -30,6 +30,8 @@ pub(super) struct World {
     /// What the containers of these cgroups are called.
     pub(super) containers: HashMap<String, Arc<ContainerNames>>,
     pub(super) blind: Option<crate::model::UnnamedReason>,
+    /// What the kernel's list of SCTP sockets has.
+    pub(super) listed: Vec<Socket>,
     /// Who is in another network namespace by now.
     pub(super) moved: Vec<u32>,
     /// How often somebody asked who has a socket.
@@ -106,6 +108,11 @@ impl Lookups for World {
 
     fn alive(&mut self, id: ProcessId) -> Option<bool> {
         Some(self.running.contains_key(&id))
+    }
+
+    fn sctp_sockets(&mut self, _: u32, _: u32, port: u16) -> Vec<Socket> {
+        self.questions += 1;
+        self.listed.iter().copied().filter(|socket| socket.local_port == port).collect()
     }
 
     fn wall_clock(&mut self, boot_ns: u64) -> Timestamp {

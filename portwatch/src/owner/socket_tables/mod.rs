@@ -3,6 +3,7 @@
 
 mod diag;
 mod proc_net;
+mod sctp;
 
 use crate::model::{Protocol, State};
 use std::io;
@@ -49,11 +50,24 @@ pub struct Tables {
 pub fn read(port: u16, protocols: &[Protocol]) -> Tables {
     let mut tables = Tables::default();
     for &protocol in protocols {
+        if protocol == Protocol::Sctp {
+            read_sctp(&mut tables, port);
+            continue;
+        }
         for family in [Family::V4, Family::V6] {
             read_one(&mut tables, port, protocol, family);
         }
     }
     tables
+}
+
+/// SCTP has one list for both families, and only where its module is loaded. sock_diag knows no more of it.
+fn read_sctp(tables: &mut Tables, port: u16) {
+    match sctp::read(port) {
+        Ok(entries) => tables.entries.extend(entries),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => tables.unreadable.push(format!("sctp ({error})")),
+    }
 }
 
 fn read_one(tables: &mut Tables, port: u16, protocol: Protocol, family: Family) {

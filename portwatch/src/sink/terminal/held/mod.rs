@@ -46,21 +46,20 @@ pub fn write(out: &mut impl Write, ports: &[HeldPort], form: Form, width: usize)
 }
 
 fn headline(out: &mut impl Write, port: &HeldPort, width: usize) -> io::Result<()> {
-    let number = port.port;
+    let begin = format!("port {}: ", port.port);
+    let wrapped = |text: &str| wrap(text, width.saturating_sub(begin.len()).max(40)).into_iter();
     if port.holders.is_empty() {
         let protocols: Vec<_> = port.protocols.iter().map(|protocol| protocol.as_str()).collect();
         let protocols = protocols.join(", ");
         let looked = rows::counted(port.namespaces.len(), "network namespace", "network namespaces");
-        return writeln!(
-            out,
-            "{BOLD}port {number}{BOLD:#}: nobody holds it ({protocols}; {looked} looked into)"
-        );
+        let mut lines = wrapped(&format!("nobody holds it ({protocols}; {looked} looked into)"));
+        writeln!(out, "{BOLD}{begin}{BOLD:#}{}", lines.next().unwrap_or_default())?;
+        return lines.try_for_each(|line| writeln!(out, "{:indent$}{line}", "", indent = begin.len()));
     }
     let count = |role| port.holders.iter().filter(|held| held.role == role).count();
     let parts = Role::ALL.iter().map(|&role| (role, count(role))).filter(|(_, count)| *count > 0);
     let parts: Vec<_> = parts.map(|(role, count)| rows::counted_role(count, role)).collect();
-    let begin = format!("port {number}: ");
-    let mut lines = wrap(&parts.join(", "), width.saturating_sub(begin.len()).max(40)).into_iter();
+    let mut lines = wrapped(&parts.join(", "));
     writeln!(out, "{BOLD}{begin}{BOLD:#}{CULPRIT}{}{CULPRIT:#}", lines.next().unwrap_or_default())?;
     for line in lines {
         writeln!(out, "{:indent$}{CULPRIT}{line}{CULPRIT:#}", "", indent = begin.len())?;
