@@ -31,6 +31,8 @@ counters! {
     PROBES_MISSED = 9, "probes_missed";
     /// Calls not understood because `CALLS` was full.
     CALLS_FULL = 10, "calls_full";
+    /// Events that the kernel did not call the hook's first program for, and its stand-in saw to.
+    STOOD_IN = 11, "stood_in";
 }
 
 /// Number of counters.

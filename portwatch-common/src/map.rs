@@ -8,7 +8,7 @@ pub const DATAGRAMS: &str = "DATAGRAMS";
 pub const SCTP: &str = "SCTP";
 /// Port → [`crate::LastOwner`]: names the dead behind TIME_WAIT where no hook hands the record over.
 pub const LAST: &str = "LAST";
-/// Processes already announced to user space.
+/// Processes already announced to user space → when they ended, on the boot clock; 0 for those that run.
 pub const PROCESS: &str = "PROCESS";
 /// bind() and listen() calls that are being decided right now, by thread.
 pub const ATTEMPTS: &str = "ATTEMPTS";

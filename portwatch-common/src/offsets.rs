@@ -153,6 +153,8 @@ offsets! {
     net_range_pair: "net.ipv4.ip_local_ports.range" Byte Required;
     /// Size of that field: 8 for two ints, 4 for `high << 16 | low`.
     net_range_size: "net.ipv4.ip_local_ports.range" Size Required;
+    /// IP_LOCAL_PORT_RANGE of a socket, `high << 16 | low` (6.3+).
+    sk_range: "inet_sock.local_port_range" Byte Optional;
     /// Bitmap of ip_local_reserved_ports.
     net_reserved: "net.ipv4.sysctl_local_reserved_ports" Byte Optional;
     /// Table of TCP ports.

@@ -274,6 +274,8 @@ pub struct Tuning {
     pub task_btf: u32,
     /// 1: UDP records go to `DATAGRAMS`, because this backend sees no UDP release.
     pub datagrams: u32,
+    /// 1: the kernel preempts programs, so that hooks of processes have stand-ins too.
+    pub preempts: u32,
 }
 
 const _: () = {
@@ -289,5 +291,5 @@ const _: () = {
     assert!(size_of::<Attempt>() == 48 + 2 * 192 && align_of::<Attempt>() == 8);
     assert!(size_of::<CallKey>() == 8 && align_of::<CallKey>() == 4);
     assert!(size_of::<Call>() == 16 && align_of::<Call>() == 8);
-    assert!(size_of::<Tuning>() == 8 && align_of::<Tuning>() == 4);
+    assert!(size_of::<Tuning>() == 12 && align_of::<Tuning>() == 4);
 };

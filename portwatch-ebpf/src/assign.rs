@@ -101,11 +101,26 @@ pub(crate) fn announce_current() {
 /// Tells user space of a process once, while it certainly lives, so that the dead keep their names.
 #[inline(always)]
 fn announce(task: &Task) {
-    let key = ProcessKey { start_ns: task.start_ns, tgid: task.tgid, pad: 0 };
+    let key = key(task);
     if PROCESS.get_ptr(key).is_some() {
         return;
     }
     // LRU: cannot be full. Losing a race to another thread of the process announces it twice, which is harmless.
-    let _ = PROCESS.insert(key, 1, BPF_ANY);
+    let _ = PROCESS.insert(key, 0, BPF_ANY);
     emit::process(task);
+}
+
+/// A thread of the current process ends, before its files are closed. The last one to come here ends the process.
+#[inline(always)]
+pub(crate) fn ended() {
+    if let Some(ended_ns) = PROCESS.get_ptr_mut(key(&task::current())) {
+        // SAFETY: an aligned word of a map value; of several threads that write, any may be the last. A helper without
+        // arguments.
+        unsafe { *ended_ns = bpf_ktime_get_boot_ns() };
+    }
+}
+
+#[inline(always)]
+fn key(task: &Task) -> ProcessKey {
+    ProcessKey { start_ns: task.start_ns, tgid: task.tgid, pad: 0 }
 }

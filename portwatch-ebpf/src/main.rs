@@ -1,7 +1,9 @@
 //! The kernel side of portwatch: remembers who was given which port, reports refusals. It never decides who is to blame.
 //!
 //! `hooks/` holds the thin entry points, one file a backend; `assign`, `release` and `refuse` hold the logic once for
-//! all of them; `attempt` follows a bind() or listen() from its beginning to its end, `call` a function of the kernel; `sctp` does both for SCTP; `task`, `sock`, `walk` and `field` read the kernel; `emit` writes the ring; `maps` holds the tables.
+//! all of them; `attempt` follows a bind() or listen() from its beginning to its end, `call` a function of the kernel; `sctp`
+//! does both for SCTP; `twin` is for hooks that the kernel skips now and then; `task`, `sock`, `walk` and `field` read the
+//! kernel; `emit` writes the ring; `maps` holds the tables.
 #![no_std]
 #![no_main]
 
@@ -17,6 +19,7 @@ mod release;
 mod sctp;
 mod sock;
 mod task;
+mod twin;
 mod walk;
 
 /// Permits the GPL-only helpers (`bpf_probe_read_kernel` and friends).

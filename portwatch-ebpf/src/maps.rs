@@ -10,6 +10,8 @@ use portwatch_common::{
     },
 };
 
+use crate::twin;
+
 #[map]
 pub(crate) static PORTS: HashMap<u64, Assignment> = HashMap::with_max_entries(PORTS_ENTRIES, 0);
 #[map]
@@ -19,13 +21,15 @@ pub(crate) static SCTP: LruHashMap<PortKey, u64> = LruHashMap::with_max_entries(
 #[map]
 pub(crate) static LAST: LruHashMap<PortKey, LastOwner> = LruHashMap::with_max_entries(LAST_ENTRIES, 0);
 #[map]
-pub(crate) static PROCESS: LruHashMap<ProcessKey, u8> = LruHashMap::with_max_entries(PROCESS_ENTRIES, 0);
+pub(crate) static PROCESS: LruHashMap<ProcessKey, u64> = LruHashMap::with_max_entries(PROCESS_ENTRIES, 0);
 #[map]
 pub(crate) static ATTEMPTS: HashMap<u64, Attempt> = HashMap::with_max_entries(ATTEMPTS_ENTRIES, 0);
 #[map]
 pub(crate) static CALLS: HashMap<CallKey, Call> = HashMap::with_max_entries(CALLS_ENTRIES, 0);
 #[map]
 pub(crate) static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(counter::COUNT, 0);
+#[map]
+pub(crate) static SEEN: PerCpuArray<u64> = PerCpuArray::with_max_entries(twin::HOOKS, 0);
 #[map]
 pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(EVENTS_BYTES, 0);
 
@@ -35,7 +39,7 @@ pub(crate) static OFFSETS: Offsets = Offsets::UNKNOWN;
 
 /// Filled in by user space before the load; constants to the verifier.
 #[unsafe(no_mangle)]
-pub(crate) static TUNING: Tuning = Tuning { task_btf: 0, datagrams: 0 };
+pub(crate) static TUNING: Tuning = Tuning { task_btf: 0, datagrams: 0, preempts: 0 };
 
 /// Reads one field of a read-only global in a way that the compiler cannot fold at build time.
 macro_rules! constant {

@@ -110,6 +110,9 @@ fn describe(sk: *const u8, port: u16, refusal: &mut Refusal) {
     }
     let net = net_of(sk);
     (refusal.range_low, refusal.range_high) = range(net as *const u8);
+    if port == 0 {
+        narrow(sk, refusal);
+    }
     if reserved(net as *const u8, port) {
         refusal.flags |= refusal_flag::RESERVED;
     }
@@ -183,6 +186,24 @@ fn range(net: *const u8) -> (u16, u16) {
     } else {
         let packed: u32 = Probed::read(net, offset);
         (packed as u16, (packed >> 16) as u16)
+    }
+}
+
+/// A socket may ask for a part of the range only (IP_LOCAL_PORT_RANGE): then that is what was exhausted. A bound outside of
+/// the namespace's range counts for nothing, as in `inet_sk_get_local_port_range`.
+#[inline(always)]
+fn narrow(sk: *const u8, refusal: &mut Refusal) {
+    if !present!(sk_range) {
+        return;
+    }
+    let own: u32 = field!(Probed, sk, sk_range);
+    let (low, high) = (own as u16, (own >> 16) as u16);
+    let (least, most) = (refusal.range_low, refusal.range_high);
+    if low >= least && low <= most {
+        refusal.range_low = low;
+    }
+    if high >= least && high <= most && high != 0 {
+        refusal.range_high = high;
     }
 }
 

@@ -62,7 +62,7 @@ impl Pipeline {
             ("undecodable", self.feed.losses.undecodable.load(Ordering::Relaxed)),
             ("foreign_holders", stats.foreign_holders),
             ("stray_holders", stats.stray_holders),
-            ("runs_skipped", self.probe.skipped_runs()),
+            ("events_skipped", self.probe.skipped_events()),
         ];
         let kernel = self.probe.counters();
         kernel

@@ -2,6 +2,9 @@
 //!
 //! Releases are taken at the exit of the releasing function: the socket has then left the port table, so that a
 //! comparison on another CPU that still met it there has also still found its record.
+//!
+//! Hooks that interrupts or preemption can come between have stand-ins, in `fexit_stand_in`. Those that only run under the
+//! lock of a port need none.
 
 use aya_ebpf::macros::{fentry, fexit};
 use aya_ebpf::programs::{FEntryContext, FExitContext};
@@ -11,6 +14,7 @@ use crate::assign::{Earlier, record};
 use crate::field::{Access, Probed, Typed, field, number};
 use crate::maps::constant;
 use crate::sock::{self, IPPROTO_SCTP, IPPROTO_TCP, TCP_LISTEN};
+use crate::twin::{self, Hook, Role};
 use crate::{attempt, call, emit, refuse, release, sctp};
 
 const EADDRINUSE: u32 = 98;
@@ -19,6 +23,7 @@ const EADDRNOTAVAIL: i32 = -99;
 /// `int inet_csk_get_port(struct sock *sk, unsigned short snum)`
 #[fentry(function = "inet_csk_get_port")]
 pub(crate) fn csk_get_port_enter(ctx: FEntryContext) -> i32 {
+    twin::seen_in_process(Hook::TcpPortEnter, ctx.arg(0));
     begin(ctx.arg::<u64>(1) as u16);
     0
 }
@@ -26,6 +31,7 @@ pub(crate) fn csk_get_port_enter(ctx: FEntryContext) -> i32 {
 /// `int udp_lib_get_port(struct sock *sk, unsigned short snum, unsigned int hash2_nulladdr)`
 #[fentry(function = "udp_lib_get_port")]
 pub(crate) fn udp_get_port_enter(ctx: FEntryContext) -> i32 {
+    twin::seen_in_process(Hook::UdpPortEnter, ctx.arg(0));
     begin(ctx.arg::<u64>(1) as u16);
     0
 }
@@ -33,6 +39,13 @@ pub(crate) fn udp_get_port_enter(ctx: FEntryContext) -> i32 {
 /// `int inet_csk_get_port(struct sock *sk, unsigned short snum)`: failure is 1 before 6.1, -EADDRINUSE since.
 #[fexit(function = "inet_csk_get_port")]
 pub(crate) fn csk_get_port(ctx: FExitContext) -> i32 {
+    twin::seen_in_process(Hook::TcpPort, ctx.arg(0));
+    tcp_port(&ctx, Role::Lead);
+    0
+}
+
+#[inline(always)]
+pub(super) fn tcp_port(ctx: &FExitContext, role: Role) {
     let sk: *const u8 = ctx.arg(0);
     let port = ctx.arg::<u64>(1) as u16;
     let result = ctx.arg::<u64>(2) as i32;
@@ -40,8 +53,8 @@ pub(crate) fn csk_get_port(ctx: FExitContext) -> i32 {
     let listening = state == TCP_LISTEN;
     if result != 0 {
         let operation = if listening { operation::LISTEN } else { operation::BIND };
-        refused(&ctx, port, operation);
-        return 0;
+        refused(ctx, port, operation, role);
+        return;
     }
     // listen() on a bound socket asks once more for the port that it has.
     if !(listening && port != 0) {
@@ -53,19 +66,25 @@ pub(crate) fn csk_get_port(ctx: FExitContext) -> i32 {
         record::<Typed>(sk, IPPROTO_TCP, field!(Typed, sk, skc_num), how, Earlier::Replace);
     }
     end(port);
-    0
 }
 
 /// `int udp_lib_get_port(struct sock *sk, unsigned short snum, unsigned int hash2_nulladdr)`
 #[fexit(function = "udp_lib_get_port")]
 pub(crate) fn udp_get_port(ctx: FExitContext) -> i32 {
+    twin::seen_in_process(Hook::UdpPort, ctx.arg(0));
+    udp_port(&ctx, Role::Lead);
+    0
+}
+
+#[inline(always)]
+pub(super) fn udp_port(ctx: &FExitContext, role: Role) {
     let sk: *const u8 = ctx.arg(0);
     let port = ctx.arg::<u64>(1) as u16;
     let result = ctx.arg::<u64>(3) as i32;
     let autobinding = port == 0 && call::leave(function::UDP_PORT).is_some();
     if result != 0 {
-        refused(&ctx, port, if autobinding { operation::AUTOBIND } else { operation::BIND });
-        return 0;
+        refused(ctx, port, if autobinding { operation::AUTOBIND } else { operation::BIND }, role);
+        return;
     }
     let how = match (port, autobinding) {
         (0, true) => how::AUTOBIND,
@@ -74,23 +93,29 @@ pub(crate) fn udp_get_port(ctx: FExitContext) -> i32 {
     };
     record::<Typed>(sk, field!(Typed, sk, sk_protocol), field!(Typed, sk, skc_num), how, Earlier::Replace);
     end(port);
-    0
 }
 
 /// `int inet_autobind(struct sock *sk)`: UDP that sends or connects unbound; runs around `udp_lib_get_port`.
 #[fentry(function = "inet_autobind")]
 pub(crate) fn autobind(ctx: FEntryContext) -> i32 {
+    twin::seen_in_process(Hook::Autobind, ctx.arg(0));
+    autobinds(&ctx);
+    0
+}
+
+#[inline(always)]
+pub(super) fn autobinds(ctx: &FEntryContext) {
     let sk: *const u8 = ctx.arg(0);
     let port: u16 = field!(Typed, sk, skc_num);
     if port == 0 && sock::is_datagram(field!(Typed, sk, sk_protocol)) {
         call::enter(function::UDP_PORT, sk as u64, 0, how::AUTOBIND);
     }
-    0
 }
 
 /// `int inet_hash_connect(struct inet_timewait_death_row *death_row, struct sock *sk)`
 #[fexit(function = "inet_hash_connect")]
 pub(crate) fn hash_connect(ctx: FExitContext) -> i32 {
+    twin::seen_in_process(Hook::Connect, ctx.arg(1));
     connected(&ctx);
     0
 }
@@ -98,6 +123,7 @@ pub(crate) fn hash_connect(ctx: FExitContext) -> i32 {
 /// `int inet6_hash_connect(struct inet_timewait_death_row *death_row, struct sock *sk)`
 #[fexit(function = "inet6_hash_connect")]
 pub(crate) fn hash_connect6(ctx: FExitContext) -> i32 {
+    twin::seen_in_process(Hook::Connect, ctx.arg(1));
     connected(&ctx);
     0
 }
@@ -105,6 +131,7 @@ pub(crate) fn hash_connect6(ctx: FExitContext) -> i32 {
 /// `void inet_put_port(struct sock *sk)`
 #[fexit(function = "inet_put_port")]
 pub(crate) fn put_port(ctx: FExitContext) -> i32 {
+    twin::seen(Hook::PutPort, ctx.arg(0));
     release::released(ctx.arg(0));
     0
 }
@@ -112,6 +139,7 @@ pub(crate) fn put_port(ctx: FExitContext) -> i32 {
 /// `void udp_lib_unhash(struct sock *sk)`: also called for sockets that never had a port.
 #[fexit(function = "udp_lib_unhash")]
 pub(crate) fn udp_unhash(ctx: FExitContext) -> i32 {
+    twin::seen_in_process(Hook::UdpUnhash, ctx.arg(0));
     release::released(ctx.arg(0));
     0
 }
@@ -119,11 +147,17 @@ pub(crate) fn udp_unhash(ctx: FExitContext) -> i32 {
 /// `struct inet_timewait_sock *inet_twsk_alloc(const struct sock *sk, struct inet_timewait_death_row *dr, const int state)`
 #[fexit(function = "inet_twsk_alloc")]
 pub(crate) fn twsk_alloc(ctx: FExitContext) -> i32 {
+    twin::seen(Hook::TimeWait, ctx.arg(0));
+    handed_over(&ctx);
+    0
+}
+
+#[inline(always)]
+pub(super) fn handed_over(ctx: &FExitContext) {
     let time_wait: u64 = ctx.arg(3);
     if time_wait != 0 {
         release::handed_over(ctx.arg(0), time_wait);
     }
-    0
 }
 
 /// `void inet_twsk_bind_unhash(struct inet_timewait_sock *tw, struct inet_hashinfo *hashinfo)`
@@ -187,7 +221,7 @@ fn sctp_bind(ctx: &FExitContext) {
 
 /// Follows a call for a numbered port: only such a call can be refused because of somebody.
 #[inline(always)]
-fn begin(port: u16) {
+pub(super) fn begin(port: u16) {
     if port != 0 {
         // A call that is not followed has no verdict; the walk and the rule answer then.
         let _ = attempt::begin();
@@ -202,7 +236,11 @@ fn end(port: u16) {
 }
 
 #[inline(always)]
-fn refused(ctx: &FExitContext, port: u16, operation: u8) {
+fn refused(ctx: &FExitContext, port: u16, operation: u8, role: Role) {
+    // A call that the lead has reported is no longer followed: whatever became of its word, nothing is told twice.
+    if role == Role::StandIn && port != 0 && attempt::current().is_none() {
+        return;
+    }
     if port == 0 {
         refuse::report_exhaustion(number(ctx, 0), EADDRINUSE, u32::from(operation));
     } else {
@@ -212,7 +250,7 @@ fn refused(ctx: &FExitContext, port: u16, operation: u8) {
 }
 
 #[inline(always)]
-fn connected(ctx: &FExitContext) {
+pub(super) fn connected(ctx: &FExitContext) {
     let sk: *const u8 = ctx.arg(1);
     let port: u16 = field!(Typed, sk, skc_num);
     let result = ctx.arg::<u64>(2) as i32;

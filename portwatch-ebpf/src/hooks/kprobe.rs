@@ -12,7 +12,7 @@ use crate::assign::{Earlier, record};
 use crate::field::{Probed, field};
 use crate::maps::count;
 use crate::sock::{self, IPPROTO_SCTP, IPPROTO_TCP, TCP_LISTEN};
-use crate::{attempt, call, emit, refuse, release, sctp};
+use crate::{assign, attempt, call, emit, refuse, release, sctp};
 
 const EADDRINUSE: u32 = 98;
 const EADDRNOTAVAIL: i32 = -99;
@@ -134,6 +134,13 @@ pub(crate) fn kp_time_wait(ctx: ProbeContext) -> u32 {
 #[kprobe]
 pub(crate) fn kp_time_wait_end(ctx: ProbeContext) -> u32 {
     release::released(argument(&ctx, 0));
+    0
+}
+
+/// `void exit_files(struct task_struct *tsk)`: a thread of the current process ends.
+#[kprobe]
+pub(crate) fn kp_exit(_: ProbeContext) -> u32 {
+    assign::ended();
     0
 }
 

@@ -2,6 +2,10 @@
 #![expect(clippy::needless_pass_by_value, reason = "aya's macros hand the context over by value")]
 
 mod fexit;
+mod fexit_stand_in;
 mod kprobe;
+mod process;
 mod snapshot;
+mod states;
 mod tracepoint;
+mod tracepoint_stand_in;

@@ -44,6 +44,8 @@ struct Diagnosis {
     architecture: &'static str,
     /// Why the kernel's type information is of no use, if so.
     btf: Option<Reason>,
+    /// The kernel preempts programs, or does not say that it does not.
+    preempts: bool,
     /// Optional fields that this kernel lacks.
     absent_fields: Vec<&'static str>,
     backends: Vec<Trial>,
@@ -83,7 +85,9 @@ pub fn run(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
 
 fn diagnose() -> Diagnosis {
     let kernel = Kernel::read();
-    let backends: Vec<Trial> = Backend::ALL.iter().map(|backend| try_backend(*backend)).collect();
+    let preempts = kernel.as_ref().is_ok_and(|kernel| kernel.preempts);
+    let backends: Vec<Trial> =
+        Backend::by_merit(preempts).iter().map(|backend| try_backend(*backend)).collect();
     let system = rustix::system::uname();
     Diagnosis {
         version: env!("CARGO_PKG_VERSION"),
@@ -91,6 +95,7 @@ fn diagnose() -> Diagnosis {
         kernel: system.release().to_string_lossy().into_owned(),
         architecture: std::env::consts::ARCH,
         absent_fields: kernel.as_ref().map(|kernel| kernel.absent.clone()).unwrap_or_default(),
+        preempts,
         btf: kernel.err(),
         chosen: backends.iter().find(|trial| trial.status.is_some()).map(|trial| trial.backend),
         backends,
@@ -133,6 +138,12 @@ fn describe(diagnosis: &Diagnosis) -> Result<String, std::fmt::Error> {
             out,
             "fields that this kernel lacks (done without): {}",
             diagnosis.absent_fields.join(", ")
+        )?;
+    }
+    if diagnosis.preempts {
+        writeln!(
+            out,
+            "this kernel may preempt fexit hooks and pass over them meanwhile: kprobe is tried first"
         )?;
     }
     for trial in &diagnosis.backends {

@@ -52,30 +52,73 @@ pub struct Hook {
     pub target: Target,
     /// What is lost without it; `None`: the backend cannot do without.
     pub without: Option<&'static str>,
+    /// A second program for the events that the kernel skips the first for.
+    pub stand_in: Option<StandIn>,
+}
+
+/// Where a hook has a second program, and when it is needed. See `twin` of the kernel side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StandIn {
+    /// Always: interrupts come to the hook too.
+    Always(&'static str),
+    /// Where the kernel preempts programs: only processes come to the hook.
+    IfPreempted(&'static str),
+}
+
+impl StandIn {
+    /// Name of the program in the object.
+    #[must_use]
+    pub const fn program(self) -> &'static str {
+        match self {
+            Self::Always(program) | Self::IfPreempted(program) => program,
+        }
+    }
+}
+
+impl Hook {
+    const fn or(self, stand_in: &'static str) -> Self {
+        Self { stand_in: Some(StandIn::Always(stand_in)), ..self }
+    }
+
+    const fn or_if_preempted(self, stand_in: &'static str) -> Self {
+        Self { stand_in: Some(StandIn::IfPreempted(stand_in)), ..self }
+    }
+
+    /// The second program, if this kernel makes one necessary.
+    #[must_use]
+    pub fn stand_in(&self, preempts: bool) -> Option<&'static str> {
+        match self.stand_in? {
+            StandIn::Always(program) => Some(program),
+            StandIn::IfPreempted(program) => preempts.then_some(program),
+        }
+    }
 }
 
 const fn needed(program: &'static str, target: Target) -> Hook {
-    Hook { program, target, without: None }
+    Hook { program, target, without: None, stand_in: None }
 }
 
 const fn optional(program: &'static str, target: Target, without: &'static str) -> Hook {
-    Hook { program, target, without: Some(without) }
+    Hook { program, target, without: Some(without), stand_in: None }
 }
 
 const FEXIT: &[Hook] = &[
-    needed("csk_get_port_enter", Target::Fentry("inet_csk_get_port")),
-    needed("udp_get_port_enter", Target::Fentry("udp_lib_get_port")),
+    needed("csk_get_port_enter", Target::Fentry("inet_csk_get_port")).or_if_preempted("csk_get_port_enter_2"),
+    needed("udp_get_port_enter", Target::Fentry("udp_lib_get_port")).or_if_preempted("udp_get_port_enter_2"),
     needed("saddr_equal", Target::Fexit("inet_rcv_saddr_equal", 3)),
     optional("bind_conflict", Target::Fexit("inet_bind_conflict", 6), WITHOUT_BIND_CONFLICT),
-    needed("put_port", Target::Fexit("inet_put_port", 1)),
-    needed("udp_unhash", Target::Fexit("udp_lib_unhash", 1)),
-    needed("twsk_alloc", Target::Fexit("inet_twsk_alloc", 3)),
+    needed("put_port", Target::Fexit("inet_put_port", 1)).or("put_port_2"),
+    needed("udp_unhash", Target::Fexit("udp_lib_unhash", 1)).or_if_preempted("udp_unhash_2"),
+    needed("twsk_alloc", Target::Fexit("inet_twsk_alloc", 3)).or("twsk_alloc_2"),
     needed("twsk_unhash", Target::Fexit("inet_twsk_bind_unhash", 2)),
-    needed("autobind", Target::Fentry("inet_autobind")),
-    needed("csk_get_port", Target::Fexit("inet_csk_get_port", 2)),
-    needed("udp_get_port", Target::Fexit("udp_lib_get_port", 3)),
-    needed("hash_connect", Target::Fexit("inet_hash_connect", 2)),
-    optional("hash_connect6", Target::Fexit("inet6_hash_connect", 2), "IPv6 clients"),
+    needed("autobind", Target::Fentry("inet_autobind")).or_if_preempted("autobind_2"),
+    needed("csk_get_port", Target::Fexit("inet_csk_get_port", 2)).or_if_preempted("csk_get_port_2"),
+    needed("udp_get_port", Target::Fexit("udp_lib_get_port", 3)).or_if_preempted("udp_get_port_2"),
+    needed("hash_connect", Target::Fexit("inet_hash_connect", 2)).or_if_preempted("hash_connect_2"),
+    optional("process_exit", Target::BtfTracepoint("sched_process_exit"), WITHOUT_EXIT)
+        .or_if_preempted("process_exit_2"),
+    optional("hash_connect6", Target::Fexit("inet6_hash_connect", 2), "IPv6 clients")
+        .or_if_preempted("hash_connect6_2"),
     optional("bind", Target::Fexit("inet_bind", 3), WITHOUT_BIND),
     optional("bind6", Target::Fexit("inet6_bind", 3), WITHOUT_BIND6),
 ];
@@ -93,6 +136,7 @@ const KPROBE: &[Hook] = &[
     needed("kp_tcp_port", Target::Kprobe(&["inet_csk_get_port"])),
     needed("kr_udp_port", Target::Kretprobe("udp_lib_get_port")),
     needed("kp_udp_port", Target::Kprobe(&["udp_lib_get_port"])),
+    optional("kp_exit", Target::Kprobe(&["exit_files"]), WITHOUT_EXIT),
     needed("kp_autobind", Target::Kprobe(&["inet_autobind"])),
     needed("kr_connect", Target::Kretprobe("inet_hash_connect")),
     needed("kp_connect", Target::Kprobe(&["inet_hash_connect"])),
@@ -110,29 +154,41 @@ const WITHOUT_BIND6: &str = "SCTP over IPv6";
 const WITHOUT_BIND_CONFLICT: &str =
     "the kernel's verdict on binds to a specific address; the bucket walk and the rule decide";
 
+const WITHOUT_EXIT: &str =
+    "when a process ended: one that left its socket to another may be named though it was gone";
+
 const TRACEPOINT: &[Hook] = &[
-    needed("destroy", Target::BtfTracepoint("tcp_destroy_sock")),
-    needed("set_state", Target::BtfTracepoint("inet_sock_set_state")),
-    needed("enter_bind", Target::Syscall("sys_enter_bind")),
-    needed("exit_bind", Target::Syscall("sys_exit_bind")),
-    needed("enter_listen", Target::Syscall("sys_enter_listen")),
-    needed("exit_listen", Target::Syscall("sys_exit_listen")),
-    needed("exit_connect", Target::Syscall("sys_exit_connect")),
-    needed("enter_connect", Target::Syscall("sys_enter_connect")),
-    needed("exit_sendto", Target::Syscall("sys_exit_sendto")),
-    needed("enter_sendto", Target::Syscall("sys_enter_sendto")),
-    needed("exit_sendmsg", Target::Syscall("sys_exit_sendmsg")),
-    needed("enter_sendmsg", Target::Syscall("sys_enter_sendmsg")),
-    needed("exit_sendmmsg", Target::Syscall("sys_exit_sendmmsg")),
-    needed("enter_sendmmsg", Target::Syscall("sys_enter_sendmmsg")),
+    needed("destroy", Target::BtfTracepoint("tcp_destroy_sock")).or("destroy_2"),
+    needed("set_state", Target::BtfTracepoint("inet_sock_set_state")).or("set_state_2"),
+    optional("process_exit", Target::BtfTracepoint("sched_process_exit"), WITHOUT_EXIT)
+        .or_if_preempted("process_exit_2"),
+    needed("enter_bind", Target::Syscall("sys_enter_bind")).or_if_preempted("enter_bind_2"),
+    needed("exit_bind", Target::Syscall("sys_exit_bind")).or_if_preempted("exit_bind_2"),
+    needed("enter_listen", Target::Syscall("sys_enter_listen")).or_if_preempted("enter_listen_2"),
+    needed("exit_listen", Target::Syscall("sys_exit_listen")).or_if_preempted("exit_listen_2"),
+    needed("exit_connect", Target::Syscall("sys_exit_connect")).or_if_preempted("exit_connect_2"),
+    needed("enter_connect", Target::Syscall("sys_enter_connect")).or_if_preempted("enter_connect_2"),
+    needed("exit_sendto", Target::Syscall("sys_exit_sendto")).or_if_preempted("exit_sendto_2"),
+    needed("enter_sendto", Target::Syscall("sys_enter_sendto")).or_if_preempted("enter_sendto_2"),
+    needed("exit_sendmsg", Target::Syscall("sys_exit_sendmsg")).or_if_preempted("exit_sendmsg_2"),
+    needed("enter_sendmsg", Target::Syscall("sys_enter_sendmsg")).or_if_preempted("enter_sendmsg_2"),
+    needed("exit_sendmmsg", Target::Syscall("sys_exit_sendmmsg")).or_if_preempted("exit_sendmmsg_2"),
+    needed("enter_sendmmsg", Target::Syscall("sys_enter_sendmmsg")).or_if_preempted("enter_sendmmsg_2"),
 ];
 
 /// The start-up snapshot's program and the iterator it runs on.
 pub const SNAPSHOT: (&str, &str) = ("open_files", "task_file");
 
 impl Backend {
-    /// All of them, best first: the order in which they are tried.
+    /// All of them, the cheapest first.
     pub const ALL: &'static [Self] = &[Self::Fexit, Self::Kprobe, Self::Tracepoint];
+
+    /// In the order in which they are tried, the best first. A kernel that preempts programs passes over fexit hooks
+    /// meanwhile, and misses refusals by the dozen when it is busy; it does not preempt probes.
+    #[must_use]
+    pub fn by_merit(preempts: bool) -> &'static [Self] {
+        if preempts { &[Self::Kprobe, Self::Fexit, Self::Tracepoint] } else { Self::ALL }
+    }
 
     /// Its name on the command line and in reports.
     #[must_use]
@@ -164,6 +220,7 @@ impl Backend {
             Self::Tracepoint => &[
                 "bind and listen through io_uring",
                 "binds of the kernel itself",
+                "bind and listen of 32-bit programs on a 64-bit kernel",
                 "MPTCP subflows that join later",
                 "SCTP: sctp_bindx(), how and when a client came to its port",
                 "the kernel's own verdict (the bind-conflict rule decides instead)",

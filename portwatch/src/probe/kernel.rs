@@ -26,6 +26,8 @@ pub struct Kernel {
     pub offsets: Offsets,
     /// Optional fields that this kernel does not have.
     pub absent: Vec<&'static str>,
+    /// Whether a program may be interrupted by another task on its CPU.
+    pub preempts: bool,
 }
 
 impl Kernel {
@@ -50,7 +52,7 @@ impl Kernel {
             return Err(Reason::missing_field(field.path));
         }
         let absent = missing(Need::Optional).map(|field: &Field| field.path).collect();
-        Ok(Self { btf, typed, offsets, absent })
+        Ok(Self { btf, typed, offsets, absent, preempts: preempts() })
     }
 
     /// Which form of the bind-conflict rule this kernel has. Told by fields, never by the release: distributions carry
@@ -114,5 +116,37 @@ impl Kernel {
             }
             _ => prototype::check(hook, self),
         }
+    }
+}
+
+/// Whether the kernel preempts itself, as it was built or, where that is open, as it was told at boot; yes where it does not
+/// say.
+fn preempts() -> bool {
+    let version = rustix::system::uname().version().to_string_lossy().into_owned();
+    let mode = fs::read_to_string("/sys/kernel/debug/sched/preempt").ok();
+    may_preempt(&version, mode.as_deref())
+}
+
+/// `version` is that of `uname -v`; in `mode` the one in force stands in brackets: `none (voluntary) full lazy`.
+fn may_preempt(version: &str, mode: Option<&str>) -> bool {
+    let is_built_for_it = version.split(' ').any(|word| word.starts_with("PREEMPT"));
+    let is_off = mode.is_some_and(|mode| mode.contains("(none)") || mode.contains("(voluntary)"));
+    is_built_for_it && !is_off
+}
+
+#[cfg(test)]
+mod tests {
+    use super::may_preempt;
+
+    #[test]
+    fn preemption_is_told_by_the_build_and_the_mode_in_force() {
+        let dynamic = "#1 SMP PREEMPT_DYNAMIC Debian 6.12.117-1 (2026-10-01)";
+        assert!(may_preempt(dynamic, None));
+        assert!(may_preempt(dynamic, Some("none voluntary (full) lazy\n")));
+        assert!(may_preempt(dynamic, Some("none voluntary full (lazy)\n")));
+        assert!(!may_preempt(dynamic, Some("none (voluntary) full \n")));
+        assert!(!may_preempt(dynamic, Some("(none) voluntary full \n")));
+        assert!(!may_preempt("#1 SMP Debian 5.10.262-1 (2026-10-01)", None));
+        assert!(may_preempt("#1 SMP PREEMPT_RT Debian 6.12.117-1", None));
     }
 }

@@ -43,7 +43,7 @@ pub fn attach(backend: Backend, kernel: &Kernel, sizes: Sizes) -> Result<Attache
     let mut ebpf = load(backend, kernel, sizes)?;
     let mut lost = Vec::new();
     for hook in backend.hooks().iter().filter(|hook| kernel.has_use_for(hook)) {
-        let outcome = kernel.check(hook).and_then(|()| attach_hook(&mut ebpf, hook, kernel));
+        let outcome = kernel.check(hook).and_then(|()| attach_programs(&mut ebpf, hook, kernel));
         match (outcome, hook.without) {
             (Ok(()), _) => {}
             (Err(reason), Some(without)) => lost.push(format!("{without} ({reason})")),
@@ -59,6 +59,7 @@ pub(super) fn load(backend: Backend, kernel: &Kernel, sizes: Sizes) -> Result<Eb
     let tuning = Tuning {
         task_btf: u32::from(kernel.has_task_btf()),
         datagrams: u32::from(backend.keeps_datagrams_apart()),
+        preempts: u32::from(kernel.preempts),
     };
     let offsets: &Offsets = &kernel.offsets;
     EbpfLoader::new()
@@ -72,8 +73,20 @@ pub(super) fn load(backend: Backend, kernel: &Kernel, sizes: Sizes) -> Result<Eb
         .map_err(|error| Reason::load(&error))
 }
 
-fn attach_hook(ebpf: &mut Ebpf, hook: &Hook, kernel: &Kernel) -> Result<(), Reason> {
-    let program = ebpf.program_mut(hook.program).ok_or_else(|| Reason::missing_program(hook.program))?;
+/// The lead must run before its stand-in: a trampoline runs first what came last, a tracepoint what came first.
+fn attach_programs(ebpf: &mut Ebpf, hook: &Hook, kernel: &Kernel) -> Result<(), Reason> {
+    let Some(stand_in) = hook.stand_in(kernel.preempts) else {
+        return attach_program(ebpf, hook.program, hook, kernel);
+    };
+    let order = match hook.target {
+        Target::Fentry(_) | Target::Fexit(..) => [stand_in, hook.program],
+        _ => [hook.program, stand_in],
+    };
+    order.into_iter().try_for_each(|program| attach_program(ebpf, program, hook, kernel))
+}
+
+fn attach_program(ebpf: &mut Ebpf, name: &'static str, hook: &Hook, kernel: &Kernel) -> Result<(), Reason> {
+    let program = ebpf.program_mut(name).ok_or_else(|| Reason::missing_program(name))?;
     let attached = match hook.target {
         Target::Fentry(function) => <&mut FEntry>::try_from(program).and_then(|program| {
             program.load(function, &kernel.typed)?;

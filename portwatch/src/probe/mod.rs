@@ -82,16 +82,17 @@ impl Probe {
     }
 
     fn attach_best(forced: Option<Backend>, sizes: Sizes) -> Result<Self, Unavailable> {
-        let candidates: Vec<Backend> = forced.map_or_else(|| Backend::ALL.to_vec(), |one| vec![one]);
+        let candidates =
+            |preempts| forced.map_or_else(|| Backend::by_merit(preempts).to_vec(), |one| vec![one]);
         let kernel = match Kernel::read() {
             Ok(kernel) => kernel,
             Err(reason) => {
                 let declined = |backend| Declined { backend, reason: reason.clone() };
-                return Err(Unavailable { declined: candidates.into_iter().map(declined).collect() });
+                return Err(Unavailable { declined: candidates(false).into_iter().map(declined).collect() });
             }
         };
         let mut declined = Vec::new();
-        for backend in candidates {
+        for backend in candidates(kernel.preempts) {
             match Self::attach_one(backend, &kernel, sizes, &declined) {
                 Ok(probe) => return Ok(probe),
                 Err(reason) => declined.push(Declined { backend, reason }),
@@ -153,10 +154,10 @@ impl Probe {
         Counters::read(&self.ebpf).without("probes_missed", self.missed_at_start)
     }
 
-    /// Runs of the hooks that the kernel skipped: calls that nobody looked at.
+    /// Events that the kernel skipped the hooks for: calls that nobody looked at.
     #[must_use]
-    pub fn skipped_runs(&self) -> u64 {
-        skipped::runs(&self.ebpf)
+    pub fn skipped_events(&self) -> u64 {
+        skipped::events(&self.ebpf, self.status.backend)
     }
 
     /// Size and fill of the kernel side's tables. Counting walks every entry: for `doctor`, not for a loop.

@@ -30,6 +30,7 @@ const FUNCTIONS: &[&str] = &[
     "void inet_put_port(struct sock *sk)",
     "void udp_lib_unhash(struct sock *sk)",
     "void inet_sock_destruct(struct sock *sk)",
+    "void exit_files(struct task_struct *tsk)",
     "struct inet_timewait_sock *inet_twsk_alloc(const struct sock *sk, struct inet_timewait_death_row *dr, \
      const int state)",
     "void inet_twsk_hashdance(struct inet_timewait_sock *tw, struct sock *sk, struct inet_hashinfo *hashinfo)",
@@ -44,6 +45,8 @@ const FUNCTIONS: &[&str] = &[
 const TRACEPOINTS: &[&str] = &[
     "void inet_sock_set_state(const struct sock *sk, const int oldstate, const int newstate)",
     "void tcp_destroy_sock(struct sock *sk)",
+    "void sched_process_exit(struct task_struct *p)",
+    "void sched_process_exit(struct task_struct *p, bool group_dead)",
 ];
 
 /// One parameter.

@@ -2,7 +2,7 @@
 
 use aya::Ebpf;
 use aya::maps::{HashMap, Map, MapInfo, PerCpuArray};
-use portwatch_common::{Assignment, LastOwner, PortKey, ProcessKey, counter, map};
+use portwatch_common::{Assignment, LastOwner, PortKey, ProcessKey, Task, counter, map};
 use serde::Serialize;
 
 /// Counters of the kernel side, summed over the CPUs.
@@ -46,7 +46,7 @@ impl Counters {
 
     /// Those that count something lost, where it is not zero.
     pub fn losses(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
-        const HARMLESS: [&str; 3] = ["refusals", "assignments", "preexisting"];
+        const HARMLESS: [&str; 4] = ["refusals", "assignments", "preexisting", "stood_in"];
         self.iter().filter(|(name, value)| *value != 0 && !HARMLESS.contains(name))
     }
 }
@@ -55,13 +55,23 @@ impl Counters {
 #[derive(Debug)]
 pub struct Assignments {
     tables: Vec<(&'static str, Map)>,
+    processes: Option<Map>,
 }
 
 impl Assignments {
     /// Takes the tables out of the object; the programs go on writing them.
     pub(super) fn take(ebpf: &mut Ebpf) -> Self {
         let take = |name| Some((name, ebpf.take_map(name)?));
-        Self { tables: [map::PORTS, map::DATAGRAMS].into_iter().filter_map(take).collect() }
+        let tables = [map::PORTS, map::DATAGRAMS].into_iter().filter_map(take).collect();
+        Self { tables, processes: ebpf.take_map(map::PROCESS) }
+    }
+
+    /// When a process ended, on the boot clock; `None` for one that runs, or that is not known.
+    #[must_use]
+    pub fn ended_ns(&self, task: &Task) -> Option<u64> {
+        let processes = HashMap::<_, ProcessKey, u64>::try_from(self.processes.as_ref()?).ok()?;
+        let key = ProcessKey { start_ns: task.start_ns, tgid: task.tgid, pad: 0 };
+        processes.get(&key, 0).ok().filter(|ended_ns| *ended_ns != 0)
     }
 
     /// Every record, as they are now. Walks the tables: not for a loop.
@@ -91,8 +101,9 @@ pub struct Table {
 impl Table {
     pub(super) fn all(ebpf: &Ebpf, assignments: &Assignments) -> Vec<Self> {
         let taken = assignments.tables.iter().filter_map(|(name, map)| Self::read(name, map));
-        let left = [map::LAST, map::PROCESS].into_iter().filter_map(|name| Self::read(name, ebpf.map(name)?));
-        taken.chain(left).collect()
+        let last = ebpf.map(map::LAST).and_then(|map| Self::read(map::LAST, map));
+        let processes = assignments.processes.as_ref().and_then(|map| Self::read(map::PROCESS, map));
+        taken.chain(last).chain(processes).collect()
     }
 
     fn read(name: &'static str, map: &Map) -> Option<Self> {
@@ -101,7 +112,7 @@ impl Table {
         let capacity = info.max_entries();
         let entries = match name {
             map::LAST => count::<PortKey, LastOwner>(map),
-            map::PROCESS => count::<ProcessKey, u8>(map),
+            map::PROCESS => count::<ProcessKey, u64>(map),
             _ => count::<u64, Assignment>(map),
         };
         Some(Self { name, entries, capacity, memory: memory(info.key_size(), info.value_size(), capacity) })

@@ -1,0 +1,100 @@
+//! Stand-ins of the fexit backend: the same hooks once more, for events that the kernel did not call the lead for.
+//!
+//! They are attached before their leads, since a trampoline runs the program first that came last.
+
+use aya_ebpf::macros::{fentry, fexit};
+use aya_ebpf::programs::{FEntryContext, FExitContext};
+
+use super::fexit::{autobinds, begin, connected, handed_over, tcp_port, udp_port};
+use crate::release;
+use crate::twin::{Hook, Role, is_missed};
+
+/// See [`super::fexit::csk_get_port_enter`].
+#[fentry(function = "inet_csk_get_port")]
+pub(crate) fn csk_get_port_enter_2(ctx: FEntryContext) -> i32 {
+    if is_missed(Hook::TcpPortEnter, ctx.arg(0)) {
+        begin(ctx.arg::<u64>(1) as u16);
+    }
+    0
+}
+
+/// See [`super::fexit::udp_get_port_enter`].
+#[fentry(function = "udp_lib_get_port")]
+pub(crate) fn udp_get_port_enter_2(ctx: FEntryContext) -> i32 {
+    if is_missed(Hook::UdpPortEnter, ctx.arg(0)) {
+        begin(ctx.arg::<u64>(1) as u16);
+    }
+    0
+}
+
+/// See [`super::fexit::csk_get_port`].
+#[fexit(function = "inet_csk_get_port")]
+pub(crate) fn csk_get_port_2(ctx: FExitContext) -> i32 {
+    if is_missed(Hook::TcpPort, ctx.arg(0)) {
+        tcp_port(&ctx, Role::StandIn);
+    }
+    0
+}
+
+/// See [`super::fexit::udp_get_port`].
+#[fexit(function = "udp_lib_get_port")]
+pub(crate) fn udp_get_port_2(ctx: FExitContext) -> i32 {
+    if is_missed(Hook::UdpPort, ctx.arg(0)) {
+        udp_port(&ctx, Role::StandIn);
+    }
+    0
+}
+
+/// See [`super::fexit::autobind`].
+#[fentry(function = "inet_autobind")]
+pub(crate) fn autobind_2(ctx: FEntryContext) -> i32 {
+    if is_missed(Hook::Autobind, ctx.arg(0)) {
+        autobinds(&ctx);
+    }
+    0
+}
+
+/// See [`super::fexit::hash_connect`].
+#[fexit(function = "inet_hash_connect")]
+pub(crate) fn hash_connect_2(ctx: FExitContext) -> i32 {
+    if is_missed(Hook::Connect, ctx.arg(1)) {
+        connected(&ctx);
+    }
+    0
+}
+
+/// See [`super::fexit::hash_connect6`].
+#[fexit(function = "inet6_hash_connect")]
+pub(crate) fn hash_connect6_2(ctx: FExitContext) -> i32 {
+    if is_missed(Hook::Connect, ctx.arg(1)) {
+        connected(&ctx);
+    }
+    0
+}
+
+/// See [`super::fexit::put_port`].
+#[fexit(function = "inet_put_port")]
+pub(crate) fn put_port_2(ctx: FExitContext) -> i32 {
+    if is_missed(Hook::PutPort, ctx.arg(0)) {
+        release::released(ctx.arg(0));
+    }
+    0
+}
+
+/// See [`super::fexit::udp_unhash`].
+#[fexit(function = "udp_lib_unhash")]
+pub(crate) fn udp_unhash_2(ctx: FExitContext) -> i32 {
+    if is_missed(Hook::UdpUnhash, ctx.arg(0)) {
+        release::released(ctx.arg(0));
+    }
+    0
+}
+
+/// See [`super::fexit::twsk_alloc`].
+#[fexit(function = "inet_twsk_alloc")]
+pub(crate) fn twsk_alloc_2(ctx: FExitContext) -> i32 {
+    if is_missed(Hook::TimeWait, ctx.arg(0)) {
+        handed_over(&ctx);
+    }
+    0
+}

@@ -1,0 +1,90 @@
+//! States of TCP sockets, for the tracepoint backend: clients and listeners before the kernel chooses their port, and who
+//! leaves a TIME_WAIT socket behind.
+
+use aya_ebpf::macros::btf_tracepoint;
+use aya_ebpf::programs::BtfTracePointContext;
+use portwatch_common::record::{how, operation};
+
+use crate::assign::{Earlier, record};
+use crate::field::{Probed, field, number};
+use crate::sock::{self, IPPROTO_TCP, TCP_LISTEN};
+use crate::twin::{self, Hook};
+use crate::{refuse, release};
+
+const EADDRNOTAVAIL: u32 = 99;
+const TCP_SYN_SENT: u8 = 2;
+const TCP_FIN_WAIT1: u8 = 4;
+const TCP_FIN_WAIT2: u8 = 5;
+const TCP_CLOSE: u8 = 7;
+const TCP_CLOSING: u8 = 11;
+
+/// `inet_sock_set_state(const struct sock *sk, const int oldstate, const int newstate)`
+#[btf_tracepoint(function = "inet_sock_set_state")]
+pub(crate) fn set_state(ctx: BtfTracePointContext) -> i32 {
+    if matters(&ctx) {
+        twin::seen(place(&ctx), ctx.arg(0));
+        changes(&ctx);
+    }
+    0
+}
+
+/// Where word of a change is left: a socket may begin and end without another's change in between.
+#[inline(always)]
+pub(super) fn place(ctx: &BtfTracePointContext) -> Hook {
+    if states(ctx).1 == TCP_CLOSE { Hook::Ends } else { Hook::Begins }
+}
+
+#[inline(always)]
+fn states(ctx: &BtfTracePointContext) -> (u8, u8) {
+    (ctx.arg::<i32>(1) as u8, ctx.arg::<i32>(2) as u8)
+}
+
+/// Whether [`changes`] would do anything: most changes are of no interest.
+#[inline(always)]
+pub(super) fn matters(ctx: &BtfTracePointContext) -> bool {
+    let (old, new) = states(ctx);
+    match new {
+        TCP_SYN_SENT | TCP_LISTEN => old == TCP_CLOSE,
+        TCP_CLOSE => matches!(old, TCP_SYN_SENT | TCP_FIN_WAIT1 | TCP_FIN_WAIT2 | TCP_CLOSING),
+        _ => false,
+    }
+}
+
+#[inline(always)]
+pub(super) fn changes(ctx: &BtfTracePointContext) {
+    match states(ctx) {
+        (TCP_CLOSE, TCP_SYN_SENT) => chosen(ctx.arg(0), how::CONNECT),
+        (TCP_SYN_SENT, TCP_CLOSE) => given_up(number(ctx, 0)),
+        (TCP_CLOSE, TCP_LISTEN) => chosen(ctx.arg(0), how::LISTEN),
+        // These may have left a TIME_WAIT socket behind, which keeps the port and knows no owner.
+        _ => release::remember(ctx.arg(0)),
+    }
+}
+
+/// `tcp_destroy_sock(struct sock *sk)`
+#[btf_tracepoint(function = "tcp_destroy_sock")]
+pub(crate) fn destroy(ctx: BtfTracePointContext) -> i32 {
+    twin::seen(Hook::Destroy, ctx.arg(0));
+    release::released(ctx.arg(0));
+    0
+}
+
+/// The kernel is about to choose a port for this TCP socket, unless it has one.
+#[inline(always)]
+fn chosen(sk: *const u8, how: u8) {
+    let port: u16 = field!(Probed, sk, skc_num);
+    // The outer socket of MPTCP holds no port itself.
+    if port == 0 && sock::protocol(sk) == IPPROTO_TCP {
+        record::<Probed>(sk, IPPROTO_TCP, 0, how, Earlier::Replace);
+    }
+}
+
+/// A connect() that ends before its socket ever had a port has found the range full.
+#[inline(always)]
+fn given_up(sk: u64) {
+    // The outer socket of MPTCP learns its port late, and fails for other reasons.
+    if sock::kept_port(sk as *const u8) == 0 && sock::protocol(sk as *const u8) == IPPROTO_TCP {
+        release::never_given(sk);
+        refuse::report_exhaustion(sk, EADDRNOTAVAIL, u32::from(operation::CONNECT));
+    }
+}
