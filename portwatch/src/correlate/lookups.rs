@@ -126,6 +126,9 @@ pub trait Lookups {
     /// Whether the process still runs; `None` if that cannot be seen from here.
     fn alive(&mut self, id: ProcessId) -> Option<bool>;
 
+    /// When a process ended, on the boot clock; `None` if it runs, or if that is not known.
+    fn ended_ns(&mut self, task: &Task) -> Option<u64>;
+
     /// The processes that have most of a range, the largest first; empty where that is not recorded.
     fn range_holders(&mut self, wanted: WantedRange) -> Vec<RangeHolder>;
 

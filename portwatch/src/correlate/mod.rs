@@ -251,8 +251,13 @@ fn key(conflict: &Conflict, culprit: Option<ProcessId>) -> (Key, String) {
         (None, container) => container.cloned().unwrap_or_default(),
     };
     let name = format!("{inside} {comm}");
-    let program =
-        unit.as_ref().or(exe.as_ref()).map(|program| Victim::Program(format!("{inside} {program}")));
+    // A service is one program; a scope holds whatever somebody starts in it.
+    let program = match (unit, exe) {
+        (Some(unit), _) if unit.ends_with(".service") => Some(unit.clone()),
+        (unit, Some(exe)) => Some(format!("{} {exe}", unit.as_deref().unwrap_or_default())),
+        (_, None) => None,
+    };
+    let program = program.map(|program| Victim::Program(format!("{inside} {program}")));
     let key = Key {
         netns: conflict.netns,
         protocol: conflict.protocol,

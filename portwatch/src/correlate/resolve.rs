@@ -11,8 +11,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Processes listed for one socket: a server's workers may share it by the hundred, and say no more than a few do.
 const SHARERS: usize = 16;
-/// How long a closed connection may keep its port.
-const LINGER_NS: u64 = 120_000_000_000;
 
 /// A holder, with what classifying it needs and the report does not show.
 #[derive(Clone, Debug)]
@@ -69,7 +67,7 @@ pub(super) fn resolve(
             // Nobody saw the socket in the moment of the refusal: who is younger than that was not in the way.
             answer.processes.retain(|info| info.id.start_ns() <= scene.when_ns);
         }
-        for owner in owners(suspect, answer) {
+        for owner in owners(suspect, answer, scene.when_ns, lookups) {
             let next = build(suspect, owner, scene, processes, lookups);
             if !resolved.iter().any(|known| is_same(known, &next)) {
                 resolved.push(next);
@@ -101,15 +99,29 @@ const fn is_made_to_be_shared(how: AssignedBy) -> bool {
 }
 
 /// Who has the socket, by the record and by `answer`, what was found among the open files.
-fn owners(suspect: &Suspect, answer: Option<SocketHolders>) -> Vec<Owner> {
+fn owners(
+    suspect: &Suspect,
+    answer: Option<SocketHolders>,
+    when_ns: u64,
+    lookups: &mut dyn Lookups,
+) -> Vec<Owner> {
     let socket = &suspect.socket;
     if socket.flags & flag::KERNEL != 0 {
         return vec![Owner::Nobody(UnnamedReason::KernelSocket)];
     }
     let recorded = suspect.assignment.map(|assignment| assignment.task);
+    let was_open = answer.is_some();
     let SocketHolders { processes, blind } = answer.unwrap_or_default();
     let still_has_it = |task: &Task| processes.iter().any(|info| info.id == ProcessId::of(task));
     match recorded {
+        // Somebody had it open in the moment of the refusal, and it cannot have been the dead: an heir, who is gone too.
+        Some(task)
+            if was_open
+                && processes.is_empty()
+                && lookups.ended_ns(&task).is_some_and(|ended_ns| ended_ns < when_ns) =>
+        {
+            vec![Owner::Nobody(blind.unwrap_or(UnnamedReason::AlreadyGone))]
+        }
         // Nobody has it by now, or nobody ever can (TIME_WAIT): it was the recorded process's in the moment that counts.
         Some(task) if processes.is_empty() || still_has_it(&task) => {
             let others = sharers(&task, processes).into_iter().map(Owner::Found);
@@ -140,7 +152,7 @@ fn reason(socket: &Socket) -> UnnamedReason {
     let state = State::from_wire(socket.state);
     if state == State::TimeWait || state.is_on_its_way_out() {
         UnnamedReason::NotRecorded
-    } else if socket.flags & flag::ORPHAN != 0 {
+    } else if socket.flags & flag::ORPHAN != 0 && socket.remote_port != 0 {
         UnnamedReason::NotAccepted
     } else {
         UnnamedReason::AlreadyGone
@@ -160,7 +172,8 @@ fn build(
     let how = cause::infer(assigned_by, socket, scene.range);
     // A snapshot tells who had the socket, not who was given the port: nobody is called its creator then.
     let creator = assignment.map(|a| a.task).filter(|_| assigned_by != AssignedBy::Preexisting);
-    let inherited = matches!(owner, Owner::Found(_)) && creator.is_some();
+    let is_heir = matches!(owner, Owner::Found(_) | Owner::Nobody(_)) && wanted_of(suspect).is_some();
+    let inherited = is_heir && creator.is_some();
     let by_dump = matches!(owner, Owner::Found(_)) && assignment.is_none();
     let evidence = if by_dump { Evidence::SocketDump } else { suspect.evidence };
     let named_elsewhere = matches!(owner, Owner::Recorded(_));
@@ -189,14 +202,9 @@ fn build(
 /// How a socket came to its port that the hooks did not see: accepted, or given before they were there, if it can be
 /// that old.
 fn unrecorded(socket: &Socket, owner: &Owner, scene: &Scene) -> AssignedBy {
-    let is_old = match owner {
-        Owner::Found(info) => !scene.has_snapshot && info.id.start_ns() <= scene.started_ns,
-        // Nothing lingers longer: a minute in FIN_WAIT2 and one in TIME_WAIT.
-        Owner::Nobody(UnnamedReason::NotRecorded) => {
-            scene.when_ns.saturating_sub(scene.started_ns) < LINGER_NS
-        }
-        Owner::Recorded(_) | Owner::Nobody(_) => false,
-    };
+    // What nobody has any more may be older than the hooks, or accepted by a listener since: nothing tells.
+    let is_old = matches!(owner, Owner::Found(info)
+        if !scene.has_snapshot && info.id.start_ns() <= scene.started_ns);
     if cause::is_accepted(socket, scene.has_listener) {
         AssignedBy::Accept
     } else if is_old {

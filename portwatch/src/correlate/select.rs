@@ -3,7 +3,7 @@
 use super::{cause, sctp};
 use crate::model::{Evidence, State};
 use crate::rule::{self, Endpoint, Era};
-use portwatch_common::record::{Holder, Refusal, found_by};
+use portwatch_common::record::{Holder, Refusal, flag, found_by};
 use portwatch_common::{Assignment, Socket};
 
 /// How long before the time stamp of a refusal the refused call may have begun: a release within it may have come
@@ -131,10 +131,15 @@ fn suspect(record: &Holder, last: &[&Holder]) -> Suspect {
 /// reuses addresses at once, and not every backend sees every release.
 fn assignment(record: &Holder) -> Option<Assignment> {
     let (socket, assignment) = (&record.socket, record.assignment);
+    // Without a file there is no inode to compare: what nobody has any more may be the recorded one, a socket of the kernel
+    // that never had one is not.
+    let has_same_file =
+        assignment.inode == socket.inode || (socket.inode == 0 && socket.flags & flag::KERNEL == 0);
     let fits = record.has_assignment == 1
+        && u16::from(assignment.protocol) == socket.protocol & 0xff
         && (assignment.netns == 0 || assignment.netns == socket.netns)
         && (assignment.port == 0 || assignment.port == socket.local_port)
-        && (assignment.inode == 0 || socket.inode == 0 || assignment.inode == socket.inode);
+        && (assignment.inode == 0 || has_same_file);
     fits.then_some(assignment)
 }
 

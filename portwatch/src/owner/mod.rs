@@ -30,7 +30,7 @@ use cgroup_id::CgroupPaths;
 use clock::WallClock;
 use containers::Containers;
 use jiff::Timestamp;
-use portwatch_common::Socket;
+use portwatch_common::{Socket, Task};
 use rooted::Root;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -132,6 +132,10 @@ impl Lookups for Live {
 
     fn alive(&mut self, id: ProcessId) -> Option<bool> {
         self.same_pids.then(|| process::is_alive(&self.proc, id))
+    }
+
+    fn ended_ns(&mut self, task: &Task) -> Option<u64> {
+        self.assignments.as_ref()?.ended_ns(task)
     }
 
     fn range_holders(&mut self, wanted: WantedRange) -> Vec<RangeHolder> {

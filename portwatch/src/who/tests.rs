@@ -52,6 +52,9 @@ impl Lookups for World {
     fn container(&mut self, _: &str) -> Option<Arc<ContainerNames>> {
         None
     }
+    fn ended_ns(&mut self, _: &Task) -> Option<u64> {
+        None
+    }
     fn range_holders(&mut self, _: WantedRange) -> Vec<RangeHolder> {
         Vec::new()
     }

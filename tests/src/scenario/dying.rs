@@ -25,7 +25,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         needs: Needs::Nothing,
         hold: |stage| {
             let holder = stuck(stage, &[Step::Close], Some(FIN_WAIT1))?;
-            Ok(Holder { process: None, ..holder.preexisting() })
+            Ok(Holder { process: None, assigned_by: "unknown", ..holder.preexisting() })
         },
         refuse: |stage, thief| refuse::bind(stage, Tcp4, thief.local),
     },

@@ -56,7 +56,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         needs: Needs::Nothing,
         hold: |stage| {
             let holder = closed_connection(stage, Owner::Exits)?;
-            Ok(Holder { process: None, ..holder.preexisting() })
+            Ok(Holder { process: None, assigned_by: "unknown", ..holder.preexisting() })
         },
         refuse: |stage, thief| refuse::bind(stage, Tcp4, thief.local),
     },

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use rustix::net::{SendFlags, SocketFlags, acceptfrom_with, listen, sendto};
@@ -21,8 +21,10 @@ use super::socket::{self, bound, connected, local, reset_on_close};
 use crate::netns;
 use crate::wire::Transport::{Tcp4, Udp4};
 
-/// Between two deeds, so that the machine has time for the soak itself.
+/// Between two deeds at least.
 const PAUSE: Duration = Duration::from_millis(2);
+/// A deed is followed by a pause so many times as long, so that a slow machine has time for the soak itself.
+const REST: u32 = 4;
 
 /// What a bystander is told at its start.
 #[derive(clap::Args, Clone, Debug)]
@@ -49,6 +51,7 @@ pub(super) fn pass_by(args: &BystanderArgs) -> Result<()> {
     let mut turn = args.first;
     loop {
         turn = turn.wrapping_add(1);
+        let begun = Instant::now();
         let number = BYSTANDERS.low + (args.first % 10 * 100 + turn % 100) as u16;
         if dice.once_in(3) {
             let mut heirs_dice = Dice::new(args.seed, 2_000_000 + u64::from(turn));
@@ -61,7 +64,7 @@ pub(super) fn pass_by(args: &BystanderArgs) -> Result<()> {
             deed(&mut dice, number, args.elsewhere)?;
         }
         debug_assert!(doubles.is_empty() || args.elsewhere);
-        sleep(PAUSE);
+        sleep(PAUSE.max(begun.elapsed() * REST));
     }
 }
 

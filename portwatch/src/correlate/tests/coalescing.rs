@@ -72,6 +72,17 @@ fn a_restart_loop_is_one_conflict_even_if_some_died_too_soon_to_be_read() {
 }
 
 #[test]
+fn two_programs_of_one_session_are_two_victims() {
+    let (mut world, _, thief) = world();
+    let mut correlator = correlator();
+    let fresh = [(100, "nginx"), (101, "apache")].map(|(pid, comm)| {
+        let victim = world.start(pid, comm, "/user.slice/user-0.slice/session-77.scope");
+        again(&mut correlator, &mut world, victim, thief, NOW)
+    });
+    assert!(fresh.iter().all(|report| matches!(report, Some(Report::New(_)))), "{fresh:?}");
+}
+
+#[test]
 fn a_container_is_told_from_others_by_its_name_and_else_by_its_id() {
     let conflicts = |names: [Option<&str>; 2]| {
         let (mut world, _, thief) = world();

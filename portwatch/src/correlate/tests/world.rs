@@ -34,6 +34,8 @@ pub(super) struct World {
     pub(super) listed: Vec<Socket>,
     /// Who is in another network namespace by now.
     pub(super) moved: Vec<u32>,
+    /// When the dead ended.
+    pub(super) ended: HashMap<ProcessId, u64>,
     /// How often somebody asked who has a socket.
     pub(super) questions: usize,
 }
@@ -83,6 +85,10 @@ impl Lookups for World {
 
     fn cgroup_path(&mut self, id: u64) -> Option<String> {
         self.cgroups.get(&id).cloned()
+    }
+
+    fn ended_ns(&mut self, task: &Task) -> Option<u64> {
+        self.ended.get(&ProcessId::of(task)).copied()
     }
 
     fn range_holders(&mut self, _: WantedRange) -> Vec<RangeHolder> {
