@@ -36,8 +36,9 @@ impl Backend {
 
 /// Exit code for "this kernel does not admit it".
 const NOT_SUPPORTED: i32 = 4;
-const START_DEADLINE: Duration = Duration::from_secs(30);
-const STOP_DEADLINE: Duration = Duration::from_secs(10);
+/// An emulated machine on a busy host needs its time to load, and to detach, some forty programs.
+const START_DEADLINE: Duration = Duration::from_secs(90);
+const STOP_DEADLINE: Duration = START_DEADLINE;
 
 /// How a start went.
 pub(crate) enum Started {
