@@ -21,6 +21,13 @@ pub(crate) struct Said {
     ended: u8,
 }
 
+impl Said {
+    /// Both pipes have ended: nothing more can come.
+    pub(crate) fn ended(&self) -> bool {
+        self.ended == 2
+    }
+}
+
 #[derive(Default)]
 pub(crate) struct Log {
     said: Mutex<Said>,
@@ -44,7 +51,7 @@ impl Log {
         loop {
             let found = find(&said);
             let left = deadline.saturating_duration_since(Instant::now());
-            if found.is_some() || left.is_zero() || said.ended == 2 {
+            if found.is_some() || left.is_zero() || said.ended() {
                 return found;
             }
             said = self.more.wait_timeout(said, left).unwrap_or_else(PoisonError::into_inner).0;

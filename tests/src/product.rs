@@ -133,9 +133,11 @@ impl Portwatch {
         Ok(faults)
     }
 
-    /// For when both pipes have ended or a deadline has passed: the process is gone now, or in a moment, or stays.
+    /// For when both pipes have ended or a deadline has passed: the process is gone now, or in a moment, or stays. A
+    /// moment, because its pipes are closed before its hooks, each of which waits for the kernel's grace period.
     fn wait_for_exit(&mut self) -> Result<Option<ExitStatus>> {
-        let deadline = Instant::now() + Duration::from_secs(1);
+        let has_ended = self.log.said().ended();
+        let deadline = Instant::now() + if has_ended { STOP_DEADLINE } else { Duration::from_secs(1) };
         loop {
             let status = self.child.try_wait().context("waiting for portwatch's end")?;
             if status.is_some() || Instant::now() > deadline {

@@ -2,11 +2,11 @@
 
 use super::{Advice, AssignedBy, Evidence, Process, Protocol, Range, Role, State, UnnamedReason, time};
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 
 /// Everybody on one port, in every network namespace that was looked into.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HeldPort {
     /// [`super::SCHEMA`].
     pub schema: u32,
@@ -28,7 +28,7 @@ pub struct HeldPort {
 }
 
 /// A socket on the port.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HeldSocket {
     /// Inode number of its network namespace.
     pub netns: u32,
@@ -69,7 +69,7 @@ pub struct HeldSocket {
 }
 
 /// A network namespace and its ephemeral range.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NamespaceRange {
     /// Inode number.
     pub netns: u32,

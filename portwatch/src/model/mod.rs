@@ -16,14 +16,14 @@ pub use names::{
 };
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, SocketAddr};
 
 /// Version of the JSON.
 pub const SCHEMA: u32 = 1;
 
 /// A refused bind() or listen(), who was refused and because of whom.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Conflict {
     /// [`SCHEMA`].
     pub schema: u32,
@@ -64,7 +64,7 @@ pub struct Conflict {
 }
 
 /// A process, as far as it is known. Its identity is pid and start time.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Process {
     /// Process id, in the initial pid namespace.
     pub pid: u32,
@@ -104,7 +104,7 @@ pub struct Process {
 }
 
 /// A socket that made the kernel refuse, and whose it is.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Holder {
     /// Who has it; `null` if that cannot be said.
     pub process: Option<Process>,
@@ -136,7 +136,7 @@ pub struct Holder {
 }
 
 /// `ip_local_port_range` of the namespace, and where the port lies.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Range {
     /// First ephemeral port.
     pub low: u16,
@@ -149,7 +149,7 @@ pub struct Range {
 }
 
 /// Something to do about a conflict.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Advice {
     /// What.
     pub action: Action,

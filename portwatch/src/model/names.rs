@@ -1,7 +1,10 @@
 //! The closed sets of a conflict, each with its one spelling for JSON, flags and tables.
 
-use serde::{Serialize, Serializer};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::borrow::Cow;
 use std::fmt;
+use std::str::FromStr;
 
 /// An enum whose variants have one spelling each.
 macro_rules! names {
@@ -29,6 +32,22 @@ macro_rules! names {
         impl Serialize for $name {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.serialize_str(self.as_str())
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = String;
+
+            fn from_str(text: &str) -> Result<Self, String> {
+                let found = Self::ALL.iter().copied().find(|value| value.as_str() == text);
+                found.ok_or_else(|| format!("no such {}: {text:?}", stringify!($name)))
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = Cow::<str>::deserialize(deserializer)?;
+                text.parse().map_err(D::Error::custom)
             }
         }
     };
@@ -260,5 +279,18 @@ impl fmt::Display for Errno {
 impl Serialize for Errno {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Errno {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Cow::<str>::deserialize(deserializer)?;
+        let number = match text.as_ref() {
+            "EADDRINUSE" => Some(libc::EADDRINUSE.unsigned_abs()),
+            "EADDRNOTAVAIL" => Some(libc::EADDRNOTAVAIL.unsigned_abs()),
+            "EAGAIN" => Some(libc::EAGAIN.unsigned_abs()),
+            other => other.strip_prefix("errno ").and_then(|number| number.parse().ok()),
+        };
+        number.map(Self).ok_or_else(|| D::Error::custom(format!("no such errno: {text:?}")))
     }
 }

@@ -106,6 +106,17 @@ mod tests {
         ));
     }
 
+    #[test]
+    fn what_is_written_can_be_read_back() {
+        let mut conflict = example::client();
+        conflict.victim.comm = HOSTILE.into();
+        conflict.holders[0].unnamed_reason = Some(crate::model::UnnamedReason::AlreadyGone);
+        let mut sink = Json::new(Vec::new());
+        sink.conflict(&conflict).expect("a vector takes everything");
+        let back: Conflict = serde_json::from_slice(&sink.out).expect("valid JSON");
+        assert_eq!(back, conflict);
+    }
+
     const HOSTILE: &str = "\u{1b}[2J\n\u{fffd}\"\u{7f}\u{9b}31m\u{202e}\u{e0001}é";
 
     #[test]

@@ -23,6 +23,15 @@ struct Row {
     fault: Option<String>,
 }
 
+/// Lines of a program's own complaints that are repeated in the end, where they are not among thousands of others.
+const COMPLAINTS: usize = 8;
+
+/// What a program said was wrong, each on a line of its own.
+fn complaints(played: &Played) -> String {
+    let lines = played.lines.iter().filter(|line| line.starts_with("FAIL"));
+    lines.take(COMPLAINTS).map(|line| format!("\n    {line}")).collect()
+}
+
 /// Everything so far.
 #[derive(Debug, Default)]
 pub(super) struct Score {
@@ -66,12 +75,13 @@ impl Score {
 
     /// Counts another program than the lineup as one test.
     pub(super) fn part(&mut self, row: &str, part: &Part, outcome: Result<Played>) {
+        let words = outcome.as_ref().map(complaints).unwrap_or_default();
         match outcome.and_then(|played| (part.judge)(&played)) {
             Ok(summary) => {
                 self.passed += 1;
                 self.summaries.push(format!("{row}: {summary}"));
             }
-            Err(error) => self.fault(format!("{row}: {}: {error:#}", part.name)),
+            Err(error) => self.fault(format!("{row}: {}: {error:#}{words}", part.name)),
         }
     }
 
