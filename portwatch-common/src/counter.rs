@@ -23,17 +23,34 @@ counters! {
     ATTEMPTS_FULL = 5, "attempts_full";
     /// Bucket walks that stopped at their bound with sockets left to see.
     WALKS_CUT = 6, "walks_cut";
-    /// Port assignments recorded.
-    ASSIGNMENTS = 7, "assignments";
     /// Sockets found by the start-up snapshot.
-    PREEXISTING = 8, "preexisting";
+    PREEXISTING = 7, "preexisting";
     /// Entries or returns of a function for which the kernel's probe did not fire, so that a call was not understood.
-    PROBES_MISSED = 9, "probes_missed";
+    PROBES_MISSED = 8, "probes_missed";
     /// Calls not understood because `CALLS` was full.
-    CALLS_FULL = 10, "calls_full";
+    CALLS_FULL = 9, "calls_full";
     /// Events that the kernel did not call the hook's first program for, and its stand-in saw to.
-    STOOD_IN = 11, "stood_in";
+    STOOD_IN = 10, "stood_in";
 }
 
+/// Values of [`crate::code::how`] that fit: a power of two.
+pub const HOWS: u32 = 8;
+/// Protocols whose assignments are counted, by IPPROTO_*; the last stands for the rest, which is MPTCP.
+pub const PROTOCOLS: [u16; 5] = [6, 17, 136, 132, 262];
+/// Where the counters of assignments begin: one for each protocol and way of coming to a port, see [`assigned`].
+pub const ASSIGNED: u32 = NAMES.len() as u32;
 /// Number of counters.
-pub const COUNT: u32 = NAMES.len() as u32;
+pub const COUNT: u32 = ASSIGNED + PROTOCOLS.len() as u32 * HOWS;
+
+/// Index of the counter of ports that sockets of a protocol came to in this way.
+#[inline(always)]
+pub const fn assigned(protocol: u16, how: u8) -> u32 {
+    let row = match protocol {
+        6 => 0,
+        17 => 1,
+        136 => 2,
+        132 => 3,
+        _ => 4,
+    };
+    ASSIGNED + row * HOWS + (how as u32 & (HOWS - 1))
+}

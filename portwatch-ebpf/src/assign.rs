@@ -33,7 +33,7 @@ pub(crate) fn record<A: Access>(sk: *const u8, protocol: u16, port: u16, how: u8
         protocol: protocol as u8,
         how,
     };
-    count(counter::ASSIGNMENTS);
+    count(counter::assigned(protocol, how));
     store(sk as u64, protocol, &assignment, earlier);
     announce(&assignment.task);
 }

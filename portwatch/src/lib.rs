@@ -4,12 +4,16 @@
 //! conflicts of records, and each [`sink`] tells them in its own form. Sinks see only the [`model`].
 
 pub mod advise;
+pub mod agent;
 pub mod cli;
+pub mod config;
 pub mod correlate;
 pub mod decode;
 pub mod demo;
 pub mod exit_code;
 pub mod filter;
+pub mod follow;
+pub mod ledger;
 pub mod model;
 pub mod owner;
 pub mod pipeline;
@@ -17,5 +21,6 @@ pub mod probe;
 pub mod rule;
 pub mod sink;
 pub mod source;
+pub mod tail;
 pub mod text;
 pub mod who;

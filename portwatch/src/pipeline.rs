@@ -1,27 +1,38 @@
 //! The whole graph: kernel side → source → correlator, with the lookups that it needs; attached and ready to follow.
 
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc::Receiver;
 
-use crate::correlate::{Correlator, PROCESS_CAPACITY, Settings};
+use crate::correlate::{Correlator, PROCESS_CAPACITY, Settings, Stats};
+use crate::decode::RawEvent;
 use crate::exit_code::Refused;
 use crate::owner::{self, netns, now_boot_ns};
-use crate::probe::{Backend, Probe, Sizes, Status, Unavailable};
-use crate::source::{self, Feed};
+use crate::probe::{Backend, Counters, Probe, Sizes, Status, Table, Unavailable};
+use crate::source::{self, Losses};
 use crate::text;
 
 /// The attached kernel side and everything behind it.
 #[derive(Debug)]
 pub struct Pipeline {
-    probe: Probe,
     /// Where the events come from.
-    pub feed: Feed,
+    pub events: Receiver<RawEvent>,
     /// What makes conflicts of them.
     pub correlator: Correlator,
     /// What it asks about the world.
     pub lookups: owner::Live,
+    /// What can be read of all that while it runs.
+    pub gauge: Gauge,
+}
+
+/// The kernel side and the source, to be looked at from any thread. The hooks stay attached until the last of these is gone.
+#[derive(Clone, Debug)]
+pub struct Gauge {
+    probe: Arc<Probe>,
+    losses: Arc<Losses>,
 }
 
 impl Pipeline {
@@ -44,32 +55,41 @@ impl Pipeline {
             processes: PROCESS_CAPACITY,
         };
         let lookups = owner::Live::new().with_assignments(probe.assignments());
-        Ok(Self { probe, feed, correlator: Correlator::new(settings), lookups })
+        let gauge = Gauge { probe: Arc::new(probe), losses: feed.losses };
+        Ok(Self { events: feed.events, correlator: Correlator::new(settings), lookups, gauge })
     }
+}
 
+impl Gauge {
     /// What runs, and what it cannot see.
     #[must_use]
     pub fn status(&self) -> &Status {
         self.probe.status()
     }
 
-    /// Everything that was lost on the way, by the name of its counter; zeros are left out.
+    /// The kernel side's counters.
     #[must_use]
-    pub fn losses(&self) -> Vec<(String, u64)> {
-        let stats = self.correlator.stats();
+    pub fn counters(&self) -> Counters {
+        self.probe.counters()
+    }
+
+    /// Size and fill of the kernel side's tables. Walks every entry: seldom, and not where somebody waits.
+    #[must_use]
+    pub fn tables(&self) -> Vec<Table> {
+        self.probe.tables()
+    }
+
+    /// Everything that can be lost on the way, by the name of its counter, with the correlator's part of it.
+    #[must_use]
+    pub fn losses(&self, correlator: Stats) -> Vec<(&'static str, u64)> {
         let own = [
-            ("channel_full", self.feed.losses.channel.load(Ordering::Relaxed)),
-            ("undecodable", self.feed.losses.undecodable.load(Ordering::Relaxed)),
-            ("foreign_holders", stats.foreign_holders),
-            ("stray_holders", stats.stray_holders),
+            ("channel_full", self.losses.channel.load(Ordering::Relaxed)),
+            ("undecodable", self.losses.undecodable.load(Ordering::Relaxed)),
+            ("foreign_holders", correlator.foreign_holders),
+            ("stray_holders", correlator.stray_holders),
             ("events_skipped", self.probe.skipped_events()),
         ];
-        let kernel = self.probe.counters();
-        kernel
-            .losses()
-            .chain(own.into_iter().filter(|(_, count)| *count > 0))
-            .map(|(n, c)| (n.to_owned(), c))
-            .collect()
+        self.probe.counters().losses().chain(own).collect()
     }
 }
 

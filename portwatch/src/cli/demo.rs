@@ -102,7 +102,7 @@ async fn perform(args: &DemoArgs) -> anyhow::Result<()> {
     };
     let stage = Namespace::with_range(RANGE.0, RANGE.1).map_err(no_stage)?;
     let mut pipeline = Pipeline::start(args.backend.forced(), Sizes::default())?;
-    let backend = pipeline.status().backend.name();
+    let backend = pipeline.gauge.status().backend.name();
     tell(&format!(
         "A network namespace of its own (netns {}), in which clients get ports {}-{}.\n\
          portwatch watches, with the backend {backend}.\n",
@@ -174,7 +174,7 @@ async fn steal(
         schema: 1,
         netns,
         range: RANGE,
-        backend: pipeline.status().backend.name(),
+        backend: pipeline.gauge.status().backend.name(),
         port,
         service_a: Part { pid: a.pid, port: Some(port) },
         service_b: Part { pid: b.pid, port: Some(PORT_OF_B) },
@@ -214,9 +214,9 @@ async fn repeat(
 
 /// The conflict over `port` in the namespace; others on this host are none of the demo's business.
 async fn conflict(pipeline: &mut Pipeline, netns: u64, port: u16) -> anyhow::Result<Conflict> {
-    let Pipeline { feed, correlator, lookups, .. } = pipeline;
+    let Pipeline { events, correlator, lookups, .. } = pipeline;
     let found = timeout(PATIENCE, async {
-        while let Some(event) = feed.events.recv().await {
+        while let Some(event) = events.recv().await {
             if let Some(Report::New(conflict)) = correlator.accept(event, lookups)
                 && u64::from(conflict.netns) == netns
                 && conflict.port == port

@@ -184,7 +184,10 @@ fn describe_trial(out: &mut String, trial: &Trial, chosen: Option<Backend>) -> s
         .counters
         .iter()
         .flat_map(|counters| {
-            counters.losses().map(|(name, count)| format!("{count} {}", name.replace('_', " ")))
+            counters
+                .losses()
+                .filter(|(_, count)| *count > 0)
+                .map(|(name, count)| format!("{count} {}", name.replace('_', " ")))
         })
         .collect();
     writeln!(

@@ -1,20 +1,20 @@
 //! The command line: one file a subcommand. Wrong usage is answered with one line and exit code 2.
 
+pub mod agent;
 pub mod completions;
 pub mod demo;
 pub mod doctor;
-mod follow;
+pub mod live;
 pub mod man;
 mod printer;
 mod prototypes;
 #[cfg(test)]
 mod tests;
 pub mod trace;
-mod values;
+pub(crate) mod values;
 pub mod who;
 
-pub use follow::{Conclusion, follow};
-pub use printer::{Flow, Printer, Summary, announce};
+pub use printer::{Printer, announce};
 
 use crate::demo::actor;
 use crate::exit_code::{ExitCode, Refused};
@@ -51,6 +51,8 @@ fn version() -> &'static str {
 pub enum Command {
     /// Show refused bind() and listen() calls as they happen, and who has the port
     Trace(Box<trace::TraceArgs>),
+    /// Watch all the time: keep a history, serve metrics, write to the journal
+    Agent(agent::AgentArgs),
     /// Show everybody who holds a port now: clients too, not only listeners
     Who(who::WhoArgs),
     /// Stage a stolen port in a network namespace of its own, and name the thief
@@ -104,6 +106,7 @@ pub fn run(asked: Asked) -> anyhow::Result<ExitCode> {
         }
         Asked::Run(command) => match *command {
             Command::Trace(args) => trace::run(*args),
+            Command::Agent(args) => agent::run(&args),
             Command::Who(args) => who::run(&args),
             Command::Demo(args) => demo::run(&args),
             Command::Doctor(args) => doctor::run(&args),

@@ -1,10 +1,12 @@
 //! Flags, wrong flags, and what is printed around the conflicts.
 
 use super::trace::{BackendChoice, Options, Output};
-use super::{Asked, Command, Flow, Printer, Summary, parse};
+use super::{Asked, Command, Printer, parse};
 use crate::correlate::Report;
 use crate::exit_code::ExitCode;
 use crate::filter::Filter;
+use crate::follow::{Audience as _, Flow};
+use crate::ledger::Summary;
 use crate::model::example;
 use crate::model::{Cause, Conflict, Protocol};
 use crate::sink::json::Json;
@@ -105,9 +107,9 @@ fn conflicts_are_counted_once_and_refusals_each() {
     let first = example::client();
     let repeat = Conflict { count: 5, ..first.clone() };
     let second = Conflict { id: "other".into(), cause: Cause::Listener, ..first.clone() };
-    assert_eq!(printer.report(&Report::New(Box::new(first))).expect("written"), Flow::Continue);
-    assert_eq!(printer.report(&Report::Repeat(Box::new(repeat))).expect("written"), Flow::Continue);
-    assert_eq!(printer.report(&Report::New(Box::new(second))).expect("written"), Flow::Enough);
+    assert_eq!(printer.report(Report::New(Box::new(first))).expect("written"), Flow::Continue);
+    assert_eq!(printer.report(Report::Repeat(Box::new(repeat))).expect("written"), Flow::Continue);
+    assert_eq!(printer.report(Report::New(Box::new(second))).expect("written"), Flow::Enough);
     assert_eq!(out.0.lock().expect("one thread").iter().filter(|&&byte| byte == b'\n').count(), 3);
     assert_eq!(
         printer.summary().to_string(),
@@ -121,18 +123,17 @@ fn what_the_filter_leaves_out_is_neither_shown_nor_counted() {
     let filter = Filter { pids: vec![1], ..Filter::default() };
     let mut printer = Printer::new(Box::new(Json::new(out.clone())), filter, Some(1));
     let other = example::client();
-    assert_eq!(printer.report(&Report::New(Box::new(other.clone()))).expect("written"), Flow::Continue);
+    assert_eq!(printer.report(Report::New(Box::new(other.clone()))).expect("written"), Flow::Continue);
     assert!(out.0.lock().expect("one thread").is_empty());
     // The next instance of the victim has the pid that was asked for.
     let mut wanted = Conflict { count: 2, ..other };
     wanted.victim.pid = 1;
-    assert_eq!(printer.report(&Report::Repeat(Box::new(wanted))).expect("written"), Flow::Enough);
+    assert_eq!(printer.report(Report::Repeat(Box::new(wanted))).expect("written"), Flow::Enough);
 }
 
 #[test]
 fn losses_are_said() {
-    let lost =
-        vec![("holders_lost".to_owned(), 3), ("ports_full".to_owned(), 0), ("channel_full".to_owned(), 1)];
+    let lost = vec![("holders_lost", 3), ("ports_full", 0), ("channel_full", 1)];
     let summary = Summary { lost, ..Summary::default() };
     assert_eq!(
         summary.to_string(),

@@ -1,12 +1,16 @@
 //! `portwatch trace`: flags → [`Options`].
 
-use super::{Printer, Summary, announce, follow, values};
+use super::live::{self, ViaArgs};
+use super::{Printer, announce, values};
 use crate::exit_code::{ExitCode, Refused};
 use crate::filter::Filter;
+use crate::follow::{Conclusion, follow};
+use crate::ledger::Summary;
 use crate::model::{Cause, Protocol};
 use crate::owner::netns;
 use crate::pipeline::{Pipeline, Stop};
 use crate::probe::{Backend, Sizes};
+use crate::tail::client::Agent;
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use std::io::{self, Write as _};
@@ -73,6 +77,9 @@ pub struct TraceArgs {
     #[arg(long, value_name = "BACKEND", value_enum, default_value_t)]
     backend: BackendChoice,
 
+    #[command(flatten)]
+    via: ViaArgs,
+
     /// End with exit code 3 if a conflict was seen
     #[arg(long)]
     check: bool,
@@ -124,7 +131,7 @@ impl BackendChoice {
 }
 
 /// What `portwatch trace` is to do.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// Which conflicts are shown and counted.
     pub filter: Filter,
@@ -136,6 +143,8 @@ pub struct Options {
     pub output: Output,
     /// Which kernel hooks.
     pub backend: BackendChoice,
+    /// Whom to ask.
+    pub via: ViaArgs,
     /// Exit code 3 if there was one.
     pub check: bool,
     /// Entries of the kernel's table of ports; `None` for the default.
@@ -153,7 +162,11 @@ impl TraceArgs {
             "self" => Some(netns::own()),
             path => Some(netns::by_path(Path::new(path))?),
         };
+        let own =
+            [("--backend", self.backend != BackendChoice::Auto), ("--table-size", self.table_size.is_some())];
+        let via = ViaArgs { via: live::check(self.via.via, &own)?, ..self.via };
         Ok(Options {
+            via,
             filter: Filter {
                 ports: self.port,
                 pids: self.pid,
@@ -189,17 +202,39 @@ pub fn run(args: TraceArgs) -> anyhow::Result<ExitCode> {
 
 async fn trace(options: &Options) -> anyhow::Result<ExitCode> {
     let mut stop = Stop::install()?;
-    let sizes = Sizes { ports: options.table_size.unwrap_or(Sizes::default().ports), ..Sizes::default() };
-    let mut pipeline = Pipeline::start(options.backend.forced(), sizes)?;
-    announce(pipeline.status(), &mut io::stderr())?;
     let mut printer = Printer::to_stdout(options);
-    let Pipeline { feed, correlator, lookups, .. } = &mut pipeline;
-    let outcome =
-        follow(&mut feed.events, correlator, lookups, &mut printer, options.duration, stop.wait()).await;
-    let summary = Summary { lost: pipeline.losses(), ..printer.summary().clone() };
-    outcome.context("cannot write what was seen")?;
+    let summary = match options.via.reach(Agent::follow)? {
+        Some(agent) => from_agent(agent, options, &mut printer, &mut stop).await?,
+        None => from_kernel(options, &mut printer, &mut stop).await?,
+    };
     writeln!(io::stderr(), "{summary}")?;
     Ok(if options.check && summary.conflicts > 0 { ExitCode::Found } else { ExitCode::Done })
+}
+
+async fn from_agent(
+    agent: Agent,
+    options: &Options,
+    printer: &mut Printer,
+    stop: &mut Stop,
+) -> anyhow::Result<Summary> {
+    live::announce(&agent)?;
+    let outcome = live::follow(agent, printer, options.duration, stop.wait()).await;
+    let (conclusion, lost) = outcome.context("cannot show what the agent tells")?;
+    if conclusion == Conclusion::SourceEnded {
+        writeln!(io::stderr(), "portwatch: the agent has ended; what happens from now on is not seen")?;
+    }
+    Ok(Summary { lost: vec![("lines_of_the_agent", lost)], ..printer.summary().clone() })
+}
+
+async fn from_kernel(options: &Options, printer: &mut Printer, stop: &mut Stop) -> anyhow::Result<Summary> {
+    let sizes = Sizes { ports: options.table_size.unwrap_or(Sizes::default().ports), ..Sizes::default() };
+    let mut pipeline = Pipeline::start(options.backend.forced(), sizes)?;
+    announce(pipeline.gauge.status(), &mut io::stderr())?;
+    let Pipeline { events, correlator, lookups, .. } = &mut pipeline;
+    let outcome = follow(events, correlator, lookups, printer, options.duration, stop.wait()).await;
+    let lost = pipeline.gauge.losses(pipeline.correlator.stats());
+    outcome.context("cannot write what was seen")?;
+    Ok(Summary { lost, ..printer.summary().clone() })
 }
 
 /// A parser for values that have a spelling; a wrong one is answered with all of them.

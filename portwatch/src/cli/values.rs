@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// `P` or `P-Q`.
-pub(super) fn port_range(text: &str) -> Result<RangeInclusive<u16>, String> {
+pub(crate) fn port_range(text: &str) -> Result<RangeInclusive<u16>, String> {
     let (low, high) = text.split_once('-').unwrap_or((text, text));
     let (low, high) = (port(low)?, port(high)?);
     if low > high {
@@ -15,7 +15,7 @@ pub(super) fn port_range(text: &str) -> Result<RangeInclusive<u16>, String> {
 }
 
 /// `PORT` or `PORT/PROTOCOL`.
-pub(super) fn port_query(text: &str) -> Result<Query, String> {
+pub(crate) fn port_query(text: &str) -> Result<Query, String> {
     let (number, name) = text.split_once('/').map_or((text, None), |(number, name)| (number, Some(name)));
     let protocol = match name {
         Some(name) => {
@@ -35,14 +35,14 @@ fn port(text: &str) -> Result<u16, String> {
 }
 
 /// `30s`, `2m`, `1h 30m`.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let wanted = || "a duration is written like 30s, 2m or 1h30m, and longer than nothing".to_owned();
     let parsed = text.parse::<jiff::SignedDuration>().map_err(|_| wanted())?;
     Duration::try_from(parsed).ok().filter(|duration| !duration.is_zero()).ok_or_else(wanted)
 }
 
 /// A count of one or more.
-pub(super) fn count(text: &str) -> Result<u64, String> {
+pub(crate) fn count(text: &str) -> Result<u64, String> {
     match text.parse() {
         Ok(0) | Err(_) => Err("a count is a whole number from 1".to_owned()),
         Ok(count) => Ok(count),
@@ -50,7 +50,7 @@ pub(super) fn count(text: &str) -> Result<u64, String> {
 }
 
 /// Entries of the table of ports: the kernel takes no more than fit a 32-bit number of bytes.
-pub(super) fn table_size(text: &str) -> Result<u32, String> {
+pub(crate) fn table_size(text: &str) -> Result<u32, String> {
     match text.parse() {
         Ok(entries @ 64..=16_777_216) => Ok(entries),
         _ => Err("the table has 64 to 16777216 entries".to_owned()),

@@ -1,5 +1,6 @@
 //! `portwatch who`: everybody who holds a port now.
 
+use super::live::{self, Via, ViaArgs};
 use super::trace::Output;
 use super::values;
 use crate::exit_code::{ExitCode, Refused};
@@ -7,6 +8,7 @@ use crate::model::HeldPort;
 use crate::owner::{Live, netns};
 use crate::sink::json;
 use crate::sink::terminal::{self, Form};
+use crate::tail::client::Agent;
 use crate::who::{Query, Scope, answer};
 use clap::Args;
 use std::io::{self, Write as _};
@@ -39,6 +41,9 @@ pub struct WhoArgs {
     #[arg(short, long, value_name = "FORM", value_enum, default_value_t)]
     output: Output,
 
+    #[command(flatten)]
+    via: ViaArgs,
+
     /// Do not use BPF: no look at the open sockets of all network namespaces
     #[arg(long)]
     no_bpf: bool,
@@ -61,13 +66,33 @@ impl WhoArgs {
 /// Wrong usage, or an answer that could not be written.
 pub fn run(args: &WhoArgs) -> anyhow::Result<ExitCode> {
     let scope = args.scope()?;
-    let ports = answer(&args.port, &scope, !args.no_bpf, &mut Live::new());
+    // Root sees as much as the agent does.
+    let is_own = args.no_bpf || (args.via.via == Via::Auto && rustix::process::geteuid().is_root());
+    let via = ViaArgs { via: live::check(args.via.via, &[("--no-bpf", is_own)])?, ..args.via.clone() };
+    let ports = match via.reach(|path| Agent::who(path, &args.port))? {
+        Some(ports) => within(ports, &scope),
+        None => answer(&args.port, &scope, !args.no_bpf, &mut Live::new()),
+    };
     if ports.iter().all(|port| port.namespaces.is_empty()) {
         let why = ports.into_iter().next().map(|port| port.unseen.join("; ")).unwrap_or_default();
         anyhow::bail!("no network namespace could be looked into: {why}");
     }
     show(&ports, args.output)?;
     Ok(ExitCode::Done)
+}
+
+/// The agent answers for all namespaces.
+fn within(mut ports: Vec<HeldPort>, scope: &Scope) -> Vec<HeldPort> {
+    let only = match scope {
+        Scope::All => return ports,
+        Scope::Own => netns::own(),
+        Scope::Behind(number, _) => *number,
+    };
+    for port in &mut ports {
+        port.holders.retain(|holder| holder.netns == only);
+        port.namespaces.retain(|namespace| namespace.netns == only);
+    }
+    ports
 }
 
 fn show(ports: &[HeldPort], output: Output) -> io::Result<()> {

@@ -44,10 +44,22 @@ impl Counters {
         counter::NAMES.iter().copied().zip(self.0.iter().copied())
     }
 
-    /// Those that count something lost, where it is not zero.
+    /// Ports that were assigned: IPPROTO_*, how, how often. All of them, in a fixed order.
+    pub fn assigned(&self) -> impl Iterator<Item = (u16, u8, u64)> + '_ {
+        let hows = 0..counter::HOWS as u8;
+        let pairs = counter::PROTOCOLS
+            .into_iter()
+            .flat_map(move |protocol| hows.clone().map(move |how| (protocol, how)));
+        pairs.map(|(protocol, how)| {
+            let count = self.0.get(counter::assigned(protocol, how) as usize).copied().unwrap_or(0);
+            (protocol, how, count)
+        })
+    }
+
+    /// Those that count something lost.
     pub fn losses(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
-        const HARMLESS: [&str; 4] = ["refusals", "assignments", "preexisting", "stood_in"];
-        self.iter().filter(|(name, value)| *value != 0 && !HARMLESS.contains(name))
+        const HARMLESS: [&str; 3] = ["refusals", "preexisting", "stood_in"];
+        self.iter().filter(|(name, _)| !HARMLESS.contains(name))
     }
 }
 

@@ -8,7 +8,6 @@ use aya::maps::{MapData, RingBuf};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
-use tokio::task::JoinHandle;
 
 use crate::decode::{RawEvent, decode};
 
@@ -31,8 +30,6 @@ pub struct Feed {
     pub events: Receiver<RawEvent>,
     /// What was lost on the way.
     pub losses: Arc<Losses>,
-    /// The task that drains the ring: ends only with an error of the ring itself.
-    pub task: JoinHandle<io::Result<()>>,
 }
 
 /// Starts draining `ring`.
@@ -45,8 +42,9 @@ pub fn spawn(ring: RingBuf<MapData>) -> io::Result<Feed> {
         unsafe { AsyncFd::register_with_interest(ring, Interest::READABLE) }.map_err(io::Error::from)?;
     let (sender, events) = channel(IN_FLIGHT);
     let losses = Arc::new(Losses::default());
-    let task = tokio::spawn(drain(watched, sender, Arc::clone(&losses)));
-    Ok(Feed { events, losses, task })
+    // It ends only with an error of the ring itself, and with it the events.
+    tokio::spawn(drain(watched, sender, Arc::clone(&losses)));
+    Ok(Feed { events, losses })
 }
 
 async fn drain(

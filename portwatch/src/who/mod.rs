@@ -15,6 +15,7 @@ use crate::model::{HeldPort, Protocol};
 use crate::owner::now_boot_ns;
 use crate::owner::socket_tables::Entry;
 use owners::Owners;
+use std::fmt;
 use std::path::PathBuf;
 
 /// Protocols that are looked at unless one is asked for.
@@ -27,6 +28,15 @@ pub struct Query {
     pub port: u16,
     /// One protocol only.
     pub protocol: Option<Protocol>,
+}
+
+impl fmt::Display for Query {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.protocol {
+            Some(protocol) => write!(f, "{}/{protocol}", self.port),
+            None => self.port.fmt(f),
+        }
+    }
 }
 
 /// Where to look.

@@ -1,7 +1,6 @@
-//! The loop of `trace`: events in, conflicts out, until Ctrl-C, `--count` or `--duration` ends it.
+//! The loop of `trace` and of the agent: events in, conflicts out, until somebody or something ends it.
 
-use super::{Flow, Printer};
-use crate::correlate::{Correlator, Lookups, Report};
+use crate::correlate::{Correlator, Lookups, Report, Stats};
 use crate::decode::RawEvent;
 use crate::owner::now_boot_ns;
 use std::future::Future;
@@ -15,12 +14,33 @@ const TICK: Duration = Duration::from_millis(250);
 /// Longer than any trace.
 const FOREVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 
+/// Whether to go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// There is more to come.
+    Continue,
+    /// Nobody wants more.
+    Enough,
+}
+
+/// Who is told.
+pub trait Audience {
+    /// Takes a report in.
+    ///
+    /// # Errors
+    /// If it could not be told, and the loop is to end with that; a broken pipe among them.
+    fn report(&mut self, report: Report) -> io::Result<Flow>;
+
+    /// Four times a second, whether there is something to tell or not.
+    fn turn(&mut self, _stats: Stats) {}
+}
+
 /// Why the loop ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Conclusion {
-    /// `--count` conflicts were shown.
+    /// The audience has had enough.
     Counted,
-    /// `--duration` is over.
+    /// The time that was given is over.
     TimeUp,
     /// Somebody pressed Ctrl-C, or the service manager stopped it.
     Stopped,
@@ -37,7 +57,7 @@ pub async fn follow(
     events: &mut Receiver<RawEvent>,
     correlator: &mut Correlator,
     lookups: &mut dyn Lookups,
-    printer: &mut Printer,
+    audience: &mut dyn Audience,
     duration: Option<Duration>,
     stop: impl Future<Output = ()>,
 ) -> io::Result<Conclusion> {
@@ -51,9 +71,12 @@ pub async fn follow(
             () = &mut stop => break Conclusion::Stopped,
             () = &mut time_up => break Conclusion::TimeUp,
             // Before the events: a storm of them must not hold the counts back.
-            _ = tick.tick() => tell(printer, correlator.tick(now_boot_ns()))?,
+            _ = tick.tick() => {
+                audience.turn(correlator.stats());
+                tell(audience, correlator.tick(now_boot_ns()))?
+            }
             event = events.recv() => match event {
-                Some(event) => tell(printer, correlator.accept(event, lookups))?,
+                Some(event) => tell(audience, correlator.accept(event, lookups))?,
                 None => break Conclusion::SourceEnded,
             },
         };
@@ -63,19 +86,19 @@ pub async fn follow(
     };
     if conclusion != Conclusion::Counted {
         while let Ok(event) = events.try_recv() {
-            if tell(printer, correlator.accept(event, lookups))? == Flow::Enough {
+            if tell(audience, correlator.accept(event, lookups))? == Flow::Enough {
                 break;
             }
         }
     }
-    tell(printer, correlator.finish())?;
+    tell(audience, correlator.finish())?;
     Ok(conclusion)
 }
 
-fn tell(printer: &mut Printer, reports: impl IntoIterator<Item = Report>) -> io::Result<Flow> {
+fn tell(audience: &mut dyn Audience, reports: impl IntoIterator<Item = Report>) -> io::Result<Flow> {
     let mut flow = Flow::Continue;
     for report in reports {
-        flow = printer.report(&report)?;
+        flow = audience.report(report)?;
         if flow == Flow::Enough {
             break;
         }
