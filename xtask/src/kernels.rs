@@ -22,6 +22,8 @@ pub(crate) enum Arch {
 
 impl Arch {
     pub(crate) const ALL: [Self; 2] = [Self::X86_64, Self::Aarch64];
+    /// That of this machine.
+    pub(crate) const OWN: Self = if cfg!(target_arch = "aarch64") { Self::Aarch64 } else { Self::X86_64 };
 
     /// As Rust and the kernel call it.
     pub(crate) const fn name(self) -> &'static str {

@@ -142,7 +142,8 @@ fn lane_1(score: &mut Score) {
 
 /// Everything on this kernel.
 fn lane_2(backends: &[&str], score: &mut Score) -> Result<()> {
-    let binaries = build::host()?;
+    // The same build serves the virtual machines of lane 3.
+    let binaries = build::static_for(Arch::OWN)?;
     let [lineup, portwatch] = [&binaries.lineup, &binaries.portwatch].map(|path| path.to_string_lossy());
     let place = Place { lineup: &lineup, portwatch: &portwatch, is_emulated: false, preempts: false };
     for part in parts::all(&place, backends) {

@@ -3,9 +3,9 @@
 use super::parts::{Part, Place};
 use crate::soak::{self, Order};
 
-/// Conflicts on each backend: a quarter of a minute on this machine, a minute or two on an emulated one.
+/// Conflicts on each backend: a quarter of a minute on this machine, and much the same on an emulated one.
 const CONFLICTS: u32 = 600;
-const CONFLICTS_EMULATED: u32 = 120;
+const CONFLICTS_EMULATED: u32 = 60;
 
 pub(super) fn part(place: &Place<'_>, backends: &[&str]) -> Part {
     // Where hooks are skipped, only probes see every call: what the others miss there they count, and that is known.
