@@ -17,5 +17,6 @@ pub mod probe;
 pub mod rule;
 pub mod sink;
 pub mod source;
+pub mod store;
 pub mod text;
 pub mod who;
