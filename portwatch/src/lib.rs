@@ -22,5 +22,6 @@ pub mod rule;
 pub mod sink;
 pub mod source;
 pub mod tail;
+pub mod store;
 pub mod text;
 pub mod who;

@@ -1,0 +1,296 @@
+//! Reads the history, and never writes to it: beside a running agent, after its end, and after `kill -9`.
+
+use super::StoreError;
+use super::names::Wanted;
+use super::query::{By, Conditions, PORTS_SHOWN, Query, SummaryRow, timestamp};
+use super::schema::{APPLICATION_ID, STEPS};
+use crate::model::Conflict;
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params_from_iter};
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long a reader waits for a writer; in WAL that happens only while the file is being taken into use.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// An open history.
+#[derive(Debug)]
+pub struct Reader {
+    path: PathBuf,
+    connection: Connection,
+    notice: Option<String>,
+    unreadable: Cell<u64>,
+}
+
+impl Reader {
+    /// Opens it for reading.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] if there is none; else why it cannot be read.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        match std::fs::metadata(path) {
+            Ok(found) if !found.is_file() => {
+                let what = "it is no file".to_owned();
+                return Err(StoreError::Foreign { path: path.to_owned(), what });
+            }
+            Ok(_) => {}
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                return Err(StoreError::Missing(path.to_owned()));
+            }
+            Err(error) => return Err(StoreError::system(path, "looking at", error)),
+        }
+        let (connection, notice) = connect(path)?;
+        let reader = Self { path: path.to_owned(), connection, notice, unreadable: Cell::new(0) };
+        reader.check()?;
+        Ok(reader)
+    }
+
+    /// What the reader of an answer must know: that the last seconds may be missing, say.
+    pub fn notice(&self) -> Option<&str> {
+        self.notice.as_deref()
+    }
+
+    /// Reports that could not be read back so far, and were left out.
+    pub const fn unreadable(&self) -> u64 {
+        self.unreadable.get()
+    }
+
+    /// Conflicts, newest first.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn conflicts(&self, query: &Query) -> Result<Vec<Conflict>, StoreError> {
+        let mut all = Vec::new();
+        self.each(query, |conflict| {
+            all.push(conflict);
+            true
+        })?;
+        Ok(all)
+    }
+
+    /// The same one by one, so that a million need no memory; `false` is enough of them.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn each(&self, query: &Query, mut tell: impl FnMut(Conflict) -> bool) -> Result<(), StoreError> {
+        self.sql(|connection| {
+            let conditions = Conditions::of(query, &Wanted::find(connection, query)?);
+            let mut statement = connection.prepare(&conditions.reports(query.limit))?;
+            let mut rows = statement.query(params_from_iter(&conditions.values))?;
+            while let Some(row) = rows.next()? {
+                let Some(conflict) = self.report(row)? else { continue };
+                if !tell(conflict) {
+                    break;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// The conflict with this id; of several boots the latest.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn by_id(&self, id: &str) -> Result<Option<Conflict>, StoreError> {
+        self.sql(|connection| {
+            let mut statement = connection.prepare(
+                "SELECT detail.json FROM conflict JOIN detail ON detail.conflict = conflict.number \
+                 WHERE id = ? ORDER BY first_time DESC LIMIT 1",
+            )?;
+            let found = statement.query_row([id], |row| self.report(row)).optional()?;
+            Ok(found.flatten())
+        })
+    }
+
+    /// Groups, those with the most conflicts first. The limit of the query is that of the groups.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn summary(&self, by: By, query: &Query) -> Result<Vec<SummaryRow>, StoreError> {
+        let mut groups: BTreeMap<String, Group> = BTreeMap::new();
+        self.sql(|connection| {
+            let labels = labels(connection, by)?;
+            let conditions = Conditions::of(query, &Wanted::find(connection, query)?);
+            let mut statement = connection.prepare(&conditions.groups(by))?;
+            let mut rows = statement.query(params_from_iter(&conditions.values))?;
+            while let Some(row) = rows.next()? {
+                let name = match by {
+                    By::Cause => row.get::<_, String>(0)?,
+                    By::Victim | By::Culprit => {
+                        labels.get(&row.get::<_, i64>(0)?).cloned().unwrap_or_default()
+                    }
+                };
+                groups.entry(name).or_default().add(row)?;
+            }
+            Ok(())
+        })?;
+        let mut rows: Vec<_> = groups.into_iter().map(|(name, group)| group.row(name)).collect();
+        rows.sort_by_key(|row| std::cmp::Reverse((row.conflicts, row.refusals, row.last)));
+        rows.truncate(query.limit.map_or(usize::MAX, |limit| limit as usize));
+        Ok(rows)
+    }
+
+    /// How many conflicts there are, and of what time the oldest is.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn extent(&self) -> Result<(u64, Option<jiff::Timestamp>), StoreError> {
+        self.sql(|connection| {
+            connection.query_row("SELECT count(*), min(time) FROM conflict", [], |row| {
+                Ok((unsigned(row, 0)?, row.get::<_, Option<i64>>(1)?.map(timestamp)))
+            })
+        })
+    }
+
+    /// A report of its JSON. One that cannot be read, by an unknown cause say, must not hide the others.
+    fn report(&self, row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<Conflict>> {
+        let report = serde_json::from_str(row.get_ref(0)?.as_str()?).ok();
+        self.unreadable.set(self.unreadable.get() + u64::from(report.is_none()));
+        Ok(report)
+    }
+
+    fn sql<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+        work(&self.connection).map_err(|error| StoreError::of(&self.path, error))
+    }
+
+    fn check(&self) -> Result<(), StoreError> {
+        let pragma =
+            |name: &str| self.sql(|sql| sql.pragma_query_value(None, name, |row| row.get::<_, i32>(0)));
+        let (application, version) = (pragma("application_id")?, pragma("user_version")?);
+        let known = i32::try_from(STEPS.len()).unwrap_or(i32::MAX);
+        let path = self.path.clone();
+        match (application, version) {
+            (APPLICATION_ID, found) if found == known => Ok(()),
+            (APPLICATION_ID, found) if found > known => Err(StoreError::Newer { path, found, known }),
+            (APPLICATION_ID, found) => {
+                let what = format!("it has no layout that can be read (layout {found})");
+                Err(StoreError::Damaged { path, what })
+            }
+            _ if self.sql(is_empty)? => Err(StoreError::Missing(path)),
+            _ => Err(StoreError::Foreign { path, what: "it is another program's SQLite database".into() }),
+        }
+    }
+}
+
+/// Nothing was ever put into it.
+pub(super) fn is_empty(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.query_row("SELECT count(*) = 0 FROM sqlite_schema", [], |row| row.get(0))
+}
+
+/// A count; SQLite's numbers have a sign.
+fn unsigned(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    row.get::<_, i64>(column).map(i64::unsigned_abs)
+}
+
+/// Names of programs by their number.
+fn labels(connection: &Connection, by: By) -> rusqlite::Result<BTreeMap<i64, String>> {
+    if by == By::Cause {
+        return Ok(BTreeMap::new());
+    }
+    let mut statement = connection.prepare("SELECT number, label FROM program")?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    rows.collect()
+}
+
+/// A group while its ports are put together.
+#[derive(Debug, Default)]
+struct Group {
+    ports: BTreeMap<u16, u64>,
+    conflicts: u64,
+    refusals: u64,
+    first: Option<i64>,
+    last: i64,
+}
+
+impl Group {
+    fn add(&mut self, row: &rusqlite::Row<'_>) -> rusqlite::Result<()> {
+        let refusals = unsigned(row, 3)?;
+        *self.ports.entry(row.get(1)?).or_default() += refusals;
+        self.conflicts += unsigned(row, 2)?;
+        self.refusals += refusals;
+        let first = row.get(4)?;
+        self.first = Some(self.first.map_or(first, |known| known.min(first)));
+        self.last = self.last.max(row.get(5)?);
+        Ok(())
+    }
+
+    fn row(self, name: String) -> SummaryRow {
+        let mut ports: Vec<_> = self.ports.into_iter().collect();
+        ports.sort_by_key(|&(port, refusals)| (std::cmp::Reverse(refusals), port));
+        SummaryRow {
+            name,
+            conflicts: self.conflicts,
+            refusals: self.refusals,
+            port_count: ports.len() as u64,
+            ports: ports.into_iter().take(PORTS_SHOWN).map(|(port, _)| port).collect(),
+            first: timestamp(self.first.unwrap_or_default()),
+            last: timestamp(self.last),
+        }
+    }
+}
+
+/// Three ways, the surest first.
+///
+/// An agent that stopped leaves the file alone. SQLite would make two more files to read it, which needs the right to
+/// write and leaves them behind; so it is read as a file that nobody changes. While an agent runs, and after `kill -9`,
+/// the two are there and hold the latest; SQLite reads them without the right to write. If it cannot, for want of the
+/// right to read one of them, say, what the file itself holds is better than nothing.
+fn connect(path: &Path) -> Result<(Connection, Option<String>), StoreError> {
+    let beside = |suffix: &str| std::fs::metadata(beside(path, suffix)).ok().map(|file| file.len());
+    let has_log = beside("-wal").is_some_and(|bytes| bytes > 0);
+    if !has_log && beside("-shm").is_none() {
+        return Ok((open(path, true).map_err(|error| StoreError::of(path, error))?, None));
+    }
+    let error = match open(path, false) {
+        Ok(connection) => return Ok((connection, None)),
+        Err(error) => error,
+    };
+    let is_denied = matches!(
+        error.sqlite_error_code(),
+        Some(
+            rusqlite::ErrorCode::ReadOnly
+                | rusqlite::ErrorCode::CannotOpen
+                | rusqlite::ErrorCode::PermissionDenied
+                | rusqlite::ErrorCode::SystemIoFailure
+        )
+    );
+    if !is_denied {
+        return Err(StoreError::of(path, error));
+    }
+    let connection = open(path, true).map_err(|error| StoreError::of(path, error))?;
+    let notice = has_log.then(|| {
+        format!(
+            "the latest part of the history ({}-wal) could not be read ({error}): conflicts of the last minutes may be missing; root sees them",
+            path.display()
+        )
+    });
+    Ok((connection, notice))
+}
+
+/// The file of SQLite's beside the history.
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// Opens and reads a first page, for SQLite does nothing before that.
+fn open(path: &Path, is_unchanging: bool) -> rusqlite::Result<Connection> {
+    let mut uri = String::from("file:");
+    for &byte in path.as_os_str().as_bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'_' | b'.' => uri.push(char::from(byte)),
+            _ => uri.push_str(&format!("%{byte:02x}")),
+        }
+    }
+    uri.push_str(if is_unchanging { "?mode=ro&immutable=1" } else { "?mode=ro" });
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(uri, flags)?;
+    connection.busy_timeout(PATIENCE)?;
+    is_empty(&connection)?;
+    Ok(connection)
+}
