@@ -15,6 +15,7 @@ pub mod owner;
 pub mod pipeline;
 pub mod probe;
 pub mod rule;
+pub mod serve;
 pub mod sink;
 pub mod source;
 pub mod text;
