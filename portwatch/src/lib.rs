@@ -11,6 +11,7 @@ pub mod demo;
 pub mod exit_code;
 pub mod filter;
 pub mod model;
+pub mod occupancy;
 pub mod owner;
 pub mod pipeline;
 pub mod probe;
