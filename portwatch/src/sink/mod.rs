@@ -1,6 +1,7 @@
 //! Where conflicts are told: one trait, one file a form. Sinks see only the model.
 
 pub mod json;
+pub mod metrics;
 pub mod terminal;
 
 use crate::correlate::Report;

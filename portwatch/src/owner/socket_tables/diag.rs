@@ -32,19 +32,30 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Every socket of a protocol and family that has this local port.
 pub(super) fn dump(protocol: Protocol, family: Family, port: u16) -> io::Result<Vec<Entry>> {
+    let mut entries = Vec::new();
+    each(protocol, family, port, &mut |entry| entries.push(entry))?;
+    Ok(entries)
+}
+
+/// The same one by one; port 0 stands for every port.
+pub(super) fn each(
+    protocol: Protocol,
+    family: Family,
+    port: u16,
+    take: &mut dyn FnMut(Entry),
+) -> io::Result<()> {
     let kind = SocketFlags::CLOEXEC;
     let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, kind, Some(netlink::SOCK_DIAG))?;
     set_socket_timeout(&socket, Timeout::Recv, Some(PATIENCE))?;
     send(&socket, &request(protocol, family, port), SendFlags::empty())?;
-    let mut entries = Vec::new();
     let mut buffer = vec![0; BUFFER];
     loop {
         let (_, length) = recv(&socket, &mut buffer[..], RecvFlags::TRUNC)?;
         let Some(bytes) = buffer.get(..length) else {
             return Err(io::Error::other("an answer of sock_diag was cut"));
         };
-        if length == 0 || read_messages(bytes, protocol, port, &mut entries)? == Progress::Done {
-            return Ok(entries);
+        if length == 0 || read_messages(bytes, protocol, port, take)? == Progress::Done {
+            return Ok(());
         }
     }
 }
@@ -93,7 +104,7 @@ fn read_messages(
     mut bytes: &[u8],
     protocol: Protocol,
     port: u16,
-    into: &mut Vec<Entry>,
+    take: &mut dyn FnMut(Entry),
 ) -> io::Result<Progress> {
     while let Some((header, _)) = bytes.split_first_chunk::<HEADER>() {
         let length = usize::try_from(u32_at(header, 0)).unwrap_or(usize::MAX);
@@ -111,7 +122,11 @@ fn read_messages(
                 };
             }
             // Bound-only sockets are not filtered by the port of the request.
-            _ if kind == BY_FAMILY => into.extend(entry(body, protocol).filter(|e| is_on(e, port))),
+            _ if kind == BY_FAMILY => {
+                if let Some(entry) = entry(body, protocol).filter(|entry| is_on(entry, port)) {
+                    take(entry);
+                }
+            }
             _ => {}
         }
         // Not beyond the packet: the last message needs no padding.
@@ -121,7 +136,7 @@ fn read_messages(
 }
 
 fn is_on(entry: &Entry, port: u16) -> bool {
-    entry.local.is_some_and(|local| local.port() == port)
+    port == 0 || entry.local.is_some_and(|local| local.port() == port)
 }
 
 /// Reads a `struct inet_diag_msg`; `None` for what is none.

@@ -86,6 +86,23 @@ fn read_one(tables: &mut Tables, port: u16, protocol: Protocol, family: Family) 
     }
 }
 
+/// Hands over every socket of TCP, UDP or UDP-Lite, whatever its port: one by one, because there may be a million. After a
+/// failure half-way some come twice. Returns the tables that could not be read.
+pub fn each(protocol: Protocol, take: &mut dyn FnMut(Entry)) -> Vec<String> {
+    let mut unreadable = Vec::new();
+    for family in [Family::V4, Family::V6] {
+        let Err(refused) = diag::each(protocol, family, 0, take) else { continue };
+        match proc_net::each(protocol, family, take) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && is_absent(protocol, family) => {}
+            Err(error) => {
+                unreadable.push(format!("{} ({refused}; {error})", file_name(protocol, family)));
+            }
+            Ok(()) => {}
+        }
+    }
+    unreadable
+}
+
 /// Whether a missing table means that there can be no such socket. TCP is there wherever /proc is.
 fn is_absent(protocol: Protocol, family: Family) -> bool {
     let has_proc = std::path::Path::new("/proc/thread-self/net/tcp").exists();

@@ -10,13 +10,24 @@ const TICK_MS: u32 = 10;
 
 /// Every socket of a protocol and family that has this local port, in the namespace of the calling thread.
 pub(super) fn read(protocol: Protocol, family: Family, port: u16) -> io::Result<Vec<Entry>> {
-    let path = format!("/proc/thread-self/net/{}", file_name(protocol, family));
     let mut entries = Vec::new();
-    for line in BufReader::new(std::fs::File::open(path)?).lines().skip(1) {
-        let entry = parse(&line?, protocol);
-        entries.extend(entry.filter(|entry| entry.local.is_some_and(|local| local.port() == port)));
-    }
+    each(protocol, family, &mut |entry| {
+        if entry.local.is_some_and(|local| local.port() == port) {
+            entries.push(entry);
+        }
+    })?;
     Ok(entries)
+}
+
+/// Every socket of a protocol and family, one by one.
+pub(super) fn each(protocol: Protocol, family: Family, take: &mut dyn FnMut(Entry)) -> io::Result<()> {
+    let path = format!("/proc/thread-self/net/{}", file_name(protocol, family));
+    for line in BufReader::new(std::fs::File::open(path)?).lines().skip(1) {
+        if let Some(entry) = parse(&line?, protocol) {
+            take(entry);
+        }
+    }
+    Ok(())
 }
 
 /// Reads a line: `sl local remote st tx:rx tr:when retransmits uid timeout inode …`.

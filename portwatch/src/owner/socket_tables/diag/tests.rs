@@ -18,7 +18,7 @@ fn bytes(hex: &str) -> Vec<u8> {
 
 fn read(hex: &str, port: u16) -> (io::Result<Progress>, Vec<Entry>) {
     let mut entries = Vec::new();
-    let progress = read_messages(&bytes(hex), Protocol::Tcp, port, &mut entries);
+    let progress = read_messages(&bytes(hex), Protocol::Tcp, port, &mut |entry| entries.push(entry));
     (progress, entries)
 }
 
@@ -84,10 +84,10 @@ proptest! {
         length in any::<u32>(),
     ) {
         let mut entries = Vec::new();
-        let _ = read_messages(&packet, Protocol::Udp, 1, &mut entries);
+        let _ = read_messages(&packet, Protocol::Udp, 1, &mut |entry| entries.push(entry));
         let mut headed = length.to_ne_bytes().to_vec();
         headed.extend(BY_FAMILY.to_ne_bytes());
         headed.extend(&packet);
-        let _ = read_messages(&headed, Protocol::Udp, 1, &mut entries);
+        let _ = read_messages(&headed, Protocol::Udp, 1, &mut |entry| entries.push(entry));
     }
 }
