@@ -14,6 +14,7 @@ pub mod model;
 pub mod owner;
 pub mod pipeline;
 pub mod probe;
+pub mod recording;
 pub mod rule;
 pub mod sink;
 pub mod source;

@@ -9,6 +9,7 @@ use crate::correlate::{Correlator, PROCESS_CAPACITY, Settings};
 use crate::exit_code::Refused;
 use crate::owner::{self, netns, now_boot_ns};
 use crate::probe::{Backend, Probe, Sizes, Status, Unavailable};
+use crate::recording::Header;
 use crate::source::{self, Feed};
 use crate::text;
 
@@ -16,6 +17,7 @@ use crate::text;
 #[derive(Debug)]
 pub struct Pipeline {
     probe: Probe,
+    settings: Settings,
     /// Where the events come from.
     pub feed: Feed,
     /// What makes conflicts of them.
@@ -44,7 +46,14 @@ impl Pipeline {
             processes: PROCESS_CAPACITY,
         };
         let lookups = owner::Live::new().with_assignments(probe.assignments());
-        Ok(Self { probe, feed, correlator: Correlator::new(settings), lookups })
+        let correlator = Correlator::new(settings.clone());
+        Ok(Self { probe, feed, settings, correlator, lookups })
+    }
+
+    /// What a recording of this pipeline begins with; `announced` is what was said at the start.
+    #[must_use]
+    pub fn recording_header(&self, announced: &str) -> Header {
+        Header::now(self.settings.clone(), announced)
     }
 
     /// What runs, and what it cannot see.

@@ -4,6 +4,7 @@ use super::{Flow, Printer};
 use crate::correlate::{Correlator, Lookups, Report};
 use crate::decode::RawEvent;
 use crate::owner::now_boot_ns;
+use crate::recording::Recorder;
 use std::future::Future;
 use std::io;
 use std::time::Duration;
@@ -29,7 +30,7 @@ pub enum Conclusion {
 }
 
 /// Follows the events until something ends it. What had arrived by then is still told, and every count brought up to
-/// date.
+/// date. With a recorder all of it is written down too.
 ///
 /// # Errors
 /// If a report could not be written; a broken pipe among them.
@@ -37,6 +38,7 @@ pub async fn follow(
     events: &mut Receiver<RawEvent>,
     correlator: &mut Correlator,
     lookups: &mut dyn Lookups,
+    recorder: &mut Option<Recorder>,
     printer: &mut Printer,
     duration: Option<Duration>,
     stop: impl Future<Output = ()>,
@@ -45,15 +47,26 @@ pub async fn follow(
     let mut tick = interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     tokio::pin!(time_up, stop);
+    let mut accept = |event, correlator: &mut Correlator, recorder: &mut Option<Recorder>| match recorder {
+        Some(recorder) => recorder.accept(event, correlator, lookups),
+        None => correlator.accept(event, lookups),
+    };
     let conclusion = loop {
         let flow = tokio::select! {
             biased;
             () = &mut stop => break Conclusion::Stopped,
             () = &mut time_up => break Conclusion::TimeUp,
             // Before the events: a storm of them must not hold the counts back.
-            _ = tick.tick() => tell(printer, correlator.tick(now_boot_ns()))?,
+            _ = tick.tick() => {
+                let now = now_boot_ns();
+                let reports = match recorder {
+                    Some(recorder) => recorder.look_after(now, correlator),
+                    None => correlator.tick(now),
+                };
+                tell(printer, reports)?
+            }
             event = events.recv() => match event {
-                Some(event) => tell(printer, correlator.accept(event, lookups))?,
+                Some(event) => tell(printer, accept(event, correlator, recorder))?,
                 None => break Conclusion::SourceEnded,
             },
         };
@@ -63,7 +76,7 @@ pub async fn follow(
     };
     if conclusion != Conclusion::Counted {
         while let Ok(event) = events.try_recv() {
-            if tell(printer, correlator.accept(event, lookups))? == Flow::Enough {
+            if tell(printer, accept(event, correlator, recorder))? == Flow::Enough {
                 break;
             }
         }
@@ -72,7 +85,8 @@ pub async fn follow(
     Ok(conclusion)
 }
 
-fn tell(printer: &mut Printer, reports: impl IntoIterator<Item = Report>) -> io::Result<Flow> {
+/// Shows reports until there were enough.
+pub(super) fn tell(printer: &mut Printer, reports: impl IntoIterator<Item = Report>) -> io::Result<Flow> {
     let mut flow = Flow::Continue;
     for report in reports {
         flow = printer.report(&report)?;

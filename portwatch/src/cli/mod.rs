@@ -3,10 +3,12 @@
 pub mod completions;
 pub mod demo;
 pub mod doctor;
+mod filters;
 mod follow;
 pub mod man;
 mod printer;
 mod prototypes;
+pub mod replay;
 #[cfg(test)]
 mod tests;
 pub mod trace;
@@ -51,6 +53,8 @@ fn version() -> &'static str {
 pub enum Command {
     /// Show refused bind() and listen() calls as they happen, and who has the port
     Trace(Box<trace::TraceArgs>),
+    /// Show what a recording of `trace --record` holds, as it was shown then
+    Replay(Box<replay::ReplayArgs>),
     /// Show everybody who holds a port now: clients too, not only listeners
     Who(who::WhoArgs),
     /// Stage a stolen port in a network namespace of its own, and name the thief
@@ -104,6 +108,7 @@ pub fn run(asked: Asked) -> anyhow::Result<ExitCode> {
         }
         Asked::Run(command) => match *command {
             Command::Trace(args) => trace::run(*args),
+            Command::Replay(args) => replay::run(*args),
             Command::Who(args) => who::run(&args),
             Command::Demo(args) => demo::run(&args),
             Command::Doctor(args) => doctor::run(&args),
