@@ -1,6 +1,6 @@
 //! Bytes of a ring record → [`RawEvent`]. Total: any bytes give an event or an error, never a panic; no I/O.
 
-use portwatch_common::record::{Holder, Process, Refusal, tag};
+use portwatch_common::record::{Holder, Process, Refusal, Socket, Task, tag};
 
 /// One record of the kernel side. Boxed: a channel slot should not be as large as the largest record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,6 +11,17 @@ pub enum RawEvent {
     Holder(Box<Holder>),
     /// A refused call; closes the group of its holders.
     Refusal(Box<Refusal>),
+}
+
+impl RawEvent {
+    /// The bytes of the ring record.
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Process(process) => bytes_of(&**process),
+            Self::Holder(holder) => bytes_of(&**holder),
+            Self::Refusal(refusal) => bytes_of(&**refusal),
+        }
+    }
 }
 
 /// Why a record could not be read: kernel side and user side are not of the same build.
@@ -63,7 +74,7 @@ pub fn decode(bytes: &[u8]) -> Result<RawEvent, DecodeError> {
 ///
 /// # Safety
 /// The type is `repr(C)` and made of integers and arrays of integers only.
-unsafe trait Record: Copy {}
+pub(crate) unsafe trait Record: Copy {}
 
 // SAFETY: portwatch-common promises it for all its records: `repr(C)`, integers, padding spelled out as fields.
 unsafe impl Record for Process {}
@@ -71,26 +82,32 @@ unsafe impl Record for Process {}
 unsafe impl Record for Holder {}
 // SAFETY: as above.
 unsafe impl Record for Refusal {}
+// SAFETY: as above.
+unsafe impl Record for Task {}
+// SAFETY: as above.
+unsafe impl Record for Socket {}
 
 fn read<T: Record>(bytes: &[u8], tag: u32) -> Result<Box<T>, DecodeError> {
-    let expected = size_of::<T>();
-    if bytes.len() != expected {
-        return Err(DecodeError::WrongLength { tag, length: bytes.len(), expected });
-    }
+    let wrong = DecodeError::WrongLength { tag, length: bytes.len(), expected: size_of::<T>() };
+    from_bytes(bytes).map(Box::new).ok_or(wrong)
+}
+
+/// The record of these bytes, if they are as many as it has.
+pub(crate) fn from_bytes<T: Record>(bytes: &[u8]) -> Option<T> {
     // SAFETY: `bytes` is exactly as long as T, T admits every bit pattern, and the read asks for no alignment.
-    Ok(Box::new(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() }))
+    (bytes.len() == size_of::<T>()).then(|| unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
+}
+
+/// The bytes of a record, as the kernel side writes them.
+pub(crate) fn bytes_of<T: Record>(record: &T) -> &[u8] {
+    // SAFETY: a Record has no uninitialised padding, and the slice lives as long as the borrow.
+    unsafe { std::slice::from_raw_parts(std::ptr::from_ref(record).cast(), size_of::<T>()) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
-
-    /// The bytes of a record, as the kernel side writes them.
-    fn bytes_of<T: Record>(record: &T) -> &[u8] {
-        // SAFETY: a Record has no uninitialised padding, and the slice lives as long as the borrow.
-        unsafe { std::slice::from_raw_parts(std::ptr::from_ref(record).cast(), size_of::<T>()) }
-    }
 
     #[test]
     fn a_refusal_survives_the_wire() {
@@ -135,7 +152,8 @@ mod tests {
         ) {
             bytes[..4].copy_from_slice(&tag::REFUSAL.to_ne_bytes());
             let Ok(RawEvent::Refusal(refusal)) = decode(&bytes) else { panic!("a refusal") };
-            prop_assert_eq!(bytes_of(&*refusal), &bytes[..]);
+            let event = RawEvent::Refusal(refusal);
+            prop_assert_eq!(event.bytes(), &bytes[..]);
         }
     }
 }

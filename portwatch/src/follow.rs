@@ -3,6 +3,7 @@
 use crate::correlate::{Correlator, Lookups, Report, Stats};
 use crate::decode::RawEvent;
 use crate::owner::now_boot_ns;
+use crate::recording::Recorder;
 use std::future::Future;
 use std::io;
 use std::time::Duration;
@@ -49,7 +50,7 @@ pub enum Conclusion {
 }
 
 /// Follows the events until something ends it. What had arrived by then is still told, and every count brought up to
-/// date.
+/// date. With a recorder all of it is written down too.
 ///
 /// # Errors
 /// If a report could not be written; a broken pipe among them.
@@ -57,6 +58,7 @@ pub async fn follow(
     events: &mut Receiver<RawEvent>,
     correlator: &mut Correlator,
     lookups: &mut dyn Lookups,
+    recorder: &mut Option<Recorder>,
     audience: &mut dyn Audience,
     duration: Option<Duration>,
     stop: impl Future<Output = ()>,
@@ -65,6 +67,10 @@ pub async fn follow(
     let mut tick = interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     tokio::pin!(time_up, stop);
+    let mut accept = |event, correlator: &mut Correlator, recorder: &mut Option<Recorder>| match recorder {
+        Some(recorder) => recorder.accept(event, correlator, lookups),
+        None => correlator.accept(event, lookups),
+    };
     let conclusion = loop {
         let flow = tokio::select! {
             biased;
@@ -73,10 +79,15 @@ pub async fn follow(
             // Before the events: a storm of them must not hold the counts back.
             _ = tick.tick() => {
                 audience.turn(correlator.stats());
-                tell(audience, correlator.tick(now_boot_ns()))?
+                let now = now_boot_ns();
+                let reports = match recorder {
+                    Some(recorder) => recorder.look_after(now, correlator),
+                    None => correlator.tick(now),
+                };
+                tell(audience, reports)?
             }
             event = events.recv() => match event {
-                Some(event) => tell(audience, correlator.accept(event, lookups))?,
+                Some(event) => tell(audience, accept(event, correlator, recorder))?,
                 None => break Conclusion::SourceEnded,
             },
         };
@@ -86,7 +97,7 @@ pub async fn follow(
     };
     if conclusion != Conclusion::Counted {
         while let Ok(event) = events.try_recv() {
-            if tell(audience, correlator.accept(event, lookups))? == Flow::Enough {
+            if tell(audience, accept(event, correlator, recorder))? == Flow::Enough {
                 break;
             }
         }
@@ -95,7 +106,11 @@ pub async fn follow(
     Ok(conclusion)
 }
 
-fn tell(audience: &mut dyn Audience, reports: impl IntoIterator<Item = Report>) -> io::Result<Flow> {
+/// Tells reports until there were enough.
+///
+/// # Errors
+/// If one could not be told.
+pub fn tell(audience: &mut dyn Audience, reports: impl IntoIterator<Item = Report>) -> io::Result<Flow> {
     let mut flow = Flow::Continue;
     for report in reports {
         flow = audience.report(report)?;

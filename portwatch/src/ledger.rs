@@ -53,10 +53,16 @@ pub struct Summary {
     /// Conflicts by class.
     pub by_cause: BTreeMap<Cause, u64>,
     /// What was lost, by the counter's name; zeros are left out of the line.
-    pub lost: Vec<(&'static str, u64)>,
+    pub lost: Vec<(String, u64)>,
 }
 
 impl Summary {
+    /// The same with what was lost.
+    #[must_use]
+    pub fn with_lost<N: Into<String>>(&self, lost: impl IntoIterator<Item = (N, u64)>) -> Self {
+        Self { lost: lost.into_iter().map(|(name, count)| (name.into(), count)).collect(), ..self.clone() }
+    }
+
     fn add(&mut self, conflict: &Conflict) {
         self.conflicts += 1;
         self.refusals += conflict.count;
@@ -66,12 +72,8 @@ impl Summary {
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "portwatch: {}, {}",
-            counted(self.conflicts, "conflict"),
-            counted(self.refusals, "refused call")
-        )?;
+        let refused = counted(self.refusals, "refused call");
+        write!(f, "portwatch: {}, {refused}", counted(self.conflicts, "conflict"))?;
         for (index, (cause, count)) in self.by_cause.iter().enumerate() {
             write!(f, "{} {count} {cause}", if index == 0 { ":" } else { "," })?;
         }

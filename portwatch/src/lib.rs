@@ -19,6 +19,7 @@ pub mod occupancy;
 pub mod owner;
 pub mod pipeline;
 pub mod probe;
+pub mod recording;
 pub mod rule;
 pub mod serve;
 pub mod sink;

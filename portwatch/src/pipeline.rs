@@ -1,6 +1,7 @@
 //! The whole graph: kernel side → source → correlator, with the lookups that it needs; attached and ready to follow.
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -12,12 +13,14 @@ use crate::decode::RawEvent;
 use crate::exit_code::Refused;
 use crate::owner::{self, netns, now_boot_ns};
 use crate::probe::{Backend, Counters, Probe, Sizes, Status, Table, Unavailable};
+use crate::recording::{Header, Recorder};
 use crate::source::{self, Losses};
 use crate::text;
 
 /// The attached kernel side and everything behind it.
 #[derive(Debug)]
 pub struct Pipeline {
+    settings: Settings,
     /// Where the events come from.
     pub events: Receiver<RawEvent>,
     /// What makes conflicts of them.
@@ -56,7 +59,27 @@ impl Pipeline {
         };
         let lookups = owner::Live::new().with_assignments(probe.assignments());
         let gauge = Gauge { probe: Arc::new(probe), losses: feed.losses };
-        Ok(Self { events: feed.events, correlator: Correlator::new(settings), lookups, gauge })
+        let correlator = Correlator::new(settings.clone());
+        Ok(Self { settings, events: feed.events, correlator, lookups, gauge })
+    }
+
+    /// Begins a recording, if there is to be one; `announced` is what was said at the start.
+    ///
+    /// # Errors
+    /// If the file is there already, or cannot be made.
+    pub fn record(&self, path: Option<&Path>, announced: &[u8]) -> anyhow::Result<Option<Recorder>> {
+        let header = || Header::now(self.settings.clone(), &text::lossy(announced));
+        path.map(|path| Recorder::create(path, &header())).transpose()
+    }
+
+    /// Everything that was lost, at the end; the recording, which is told of it, is closed.
+    pub fn losses(&self, recorder: Option<&mut Recorder>) -> Vec<(&'static str, u64)> {
+        let mut lost = self.gauge.losses(self.correlator.stats());
+        if let Some(recorder) = recorder {
+            recorder.finish(&lost);
+            lost.push(("events_unrecorded", recorder.lost()));
+        }
+        lost
     }
 }
 

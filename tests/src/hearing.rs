@@ -15,6 +15,8 @@ pub(crate) struct Said {
     pub(crate) conflicts: Vec<Value>,
     /// Lines of stdout that are no report: every one is a fault of its own.
     pub(crate) faults: Vec<String>,
+    /// Stdout byte for byte, where it is kept.
+    pub(crate) raw: Option<Vec<u8>>,
     /// Lines of stderr.
     pub(crate) diagnostics: Vec<String>,
     /// How many of stdout and stderr have ended.
@@ -73,6 +75,10 @@ pub(crate) fn listen(log: &Arc<Log>, pipe: impl Read + Send + 'static, hear: fn(
 
 /// One line of stdout.
 pub(crate) fn hear_report(said: &mut Said, line: &[u8]) {
+    if let Some(raw) = &mut said.raw {
+        raw.extend_from_slice(line);
+        raw.push(b'\n');
+    }
     match report(line) {
         Ok(report) => said.conflicts.push(report),
         Err(error) => said.faults.push(format!("stdout: {error:#}: {}", line.escape_ascii())),

@@ -19,6 +19,7 @@ mod offspring;
 mod portrait;
 mod product;
 mod program;
+mod record;
 mod rule;
 mod run;
 mod say;
@@ -60,6 +61,21 @@ enum Role {
         /// Only scenarios of this name
         #[arg(long, value_name = "NAME")]
         only: Vec<String>,
+    },
+    /// Play scenarios while portwatch records, and compare a replay with what it said, byte for byte
+    Record {
+        /// The program to record with
+        #[arg(long, value_name = "PATH")]
+        portwatch: PathBuf,
+        /// Kernel hooks to force
+        #[arg(long, value_name = "NAME")]
+        backend: Backend,
+        /// Only scenarios of this name
+        #[arg(long, value_name = "NAME")]
+        only: Vec<String>,
+        /// Print the recording and the reports, for the host of a virtual machine
+        #[arg(long)]
+        print: bool,
     },
     /// Play the scenarios without portwatch and check that the kernel refuses as they claim
     Stage {
@@ -132,6 +148,7 @@ fn main() -> ExitCode {
     }
     let result = match Arguments::parse().role {
         Role::Run { portwatch, backend, only } => run::run(&portwatch, &backend, &only),
+        Role::Record { portwatch, backend, only, print } => record::run(&portwatch, backend, &only, print),
         Role::Stage { only } => stage::run(&only),
         Role::Who { portwatch } => who::run(&portwatch),
         Role::Bench { portwatch, backend, rounds, operations } => {

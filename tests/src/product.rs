@@ -56,14 +56,37 @@ pub(crate) struct Portwatch {
 impl Portwatch {
     /// Starts the product and waits until its hooks are attached.
     pub(crate) fn start(program: &Path, backend: Backend, patience: u32) -> Result<Started> {
-        let mut child = Command::new(program)
+        Self::start_with(Command::new(program), backend, patience, None)
+    }
+
+    /// The same with a recording in a file; what is said on stdout is kept byte for byte.
+    pub(crate) fn start_recording(
+        program: &Path,
+        backend: Backend,
+        patience: u32,
+        file: &Path,
+    ) -> Result<Started> {
+        Self::start_with(Command::new(program), backend, patience, Some(file))
+    }
+
+    fn start_with(
+        mut program: Command,
+        backend: Backend,
+        patience: u32,
+        record: Option<&Path>,
+    ) -> Result<Started> {
+        let name = program.get_program().to_string_lossy().into_owned();
+        program
             .args(["trace", "-o", "json", "--backend", backend.name(), "--netns", "all"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .with_context(|| format!("starting {}", program.display()))?;
+            .stderr(Stdio::piped());
+        if let Some(file) = record {
+            program.arg("--record").arg(file);
+        }
+        let mut child = program.spawn().with_context(|| format!("starting {name}"))?;
         let log = Arc::new(Log::default());
+        log.said().raw = record.map(|_| Vec::new());
         let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
             bail!("portwatch came without pipes");
         };
@@ -102,6 +125,11 @@ impl Portwatch {
     pub(crate) fn take_reports(&self, patience: Duration) -> Vec<Value> {
         self.log.wait(patience, |said| (!said.conflicts.is_empty()).then_some(()));
         std::mem::take(&mut self.log.said().conflicts)
+    }
+
+    /// All of stdout so far, if it is kept.
+    pub(crate) fn raw(&self) -> Option<Vec<u8>> {
+        self.log.said().raw.clone()
     }
 
     /// The last line with counts that it said to people.

@@ -23,20 +23,31 @@ const REPORT_DEADLINE: Duration = Duration::from_secs(5);
 /// Runs the scenarios on each backend; whether all is well and somebody was named right.
 pub(crate) fn run(program: &Path, backends: &[Backend], only: &[String]) -> Result<bool> {
     let scenarios = scenario::selected(only)?;
-    let exe = fs::read_link("/proc/self/exe").context("reading /proc/self/exe")?;
     let (mut failed, mut right) = (0, 0);
     for &backend in backends.iter().take_while(|_| say::is_read()) {
         if backend == Backend::None {
             bail!("--backend none is for `lineup bench`; here portwatch must watch: fexit or tracepoint");
         }
-        let patience = patience()?;
-        let row =
-            Row { program, backend, exe: exe.clone(), patience, name: row_name(backend), stages: Vec::new() };
-        let score = row.play(&scenarios)?;
+        let (score, _) = Row::new(program, backend)?.play(&scenarios)?;
         failed += score.failed;
         right += score.right;
     }
     Ok(failed == 0 && right > 0)
+}
+
+/// Runs the scenarios on one backend that records into `file`. What portwatch said on stdout is the second answer; `None`
+/// if this kernel does not admit the backend.
+pub(crate) fn record(
+    program: &Path,
+    backend: Backend,
+    only: &[String],
+    file: &Path,
+) -> Result<(bool, Option<Vec<u8>>)> {
+    let scenarios = scenario::selected(only)?;
+    let mut row = Row::new(program, backend)?;
+    row.record = Some(file.to_path_buf());
+    let (score, live) = row.play(&scenarios)?;
+    Ok((score.failed == 0 && score.right > 0, live))
 }
 
 /// `<kernel release>/<arch>/<backend>`.
@@ -64,10 +75,26 @@ struct Row<'a> {
     name: String,
     /// Struck stages and what was reported on them: their namespaces keep their numbers until the row is over.
     stages: Vec<(&'static Scenario, Stage, HashSet<String>)>,
+    /// Where portwatch is to record.
+    record: Option<PathBuf>,
 }
 
-impl Row<'_> {
-    fn play(mut self, scenarios: &[&'static Scenario]) -> Result<Score> {
+impl<'a> Row<'a> {
+    fn new(program: &'a Path, backend: Backend) -> Result<Self> {
+        let exe = fs::read_link("/proc/self/exe").context("reading /proc/self/exe")?;
+        let (patience, name) = (patience()?, row_name(backend));
+        Ok(Self { program, backend, exe, patience, name, stages: Vec::new(), record: None })
+    }
+
+    fn start(&self) -> Result<Started> {
+        match &self.record {
+            Some(file) => Portwatch::start_recording(self.program, self.backend, self.patience, file),
+            None => Portwatch::start(self.program, self.backend, self.patience),
+        }
+    }
+
+    /// The score, and what portwatch said if it recorded.
+    fn play(mut self, scenarios: &[&'static Scenario]) -> Result<(Score, Option<Vec<u8>>)> {
         let mut score = Score::default();
         let mut playable = Vec::new();
         for &scenario in scenarios {
@@ -83,16 +110,16 @@ impl Row<'_> {
             playable.into_iter().partition(|scenario| scenario.watch == Watch::AfterHolder);
         // Whoever must hold before portwatch starts does so now.
         let early: Vec<_> = early.into_iter().map(|scenario| (scenario, scenario.set_up())).collect();
-        let mut portwatch = match Portwatch::start(self.program, self.backend, self.patience) {
+        let mut portwatch = match self.start() {
             Ok(Started::Ready(portwatch)) => portwatch,
             Ok(Started::Unavailable(reason)) => {
                 say::line(format_args!("LINEUP-SKIP row={} reason={reason}", self.name));
-                return Ok(score);
+                return Ok((score, None));
             }
             Err(error) => {
                 score.note(self.backend, "start", Duration::ZERO, Outcome::Broken(format!("{error:#}")));
                 score.close(&self.name);
-                return Ok(score);
+                return Ok((score, None));
             }
         };
         for (scenario, set_up) in early.into_iter().take_while(|_| say::is_read()) {
@@ -103,7 +130,7 @@ impl Row<'_> {
         }
         self.finish(&mut portwatch, &mut score)?;
         score.close(&self.name);
-        Ok(score)
+        Ok((score, portwatch.raw()))
     }
 
     /// Plays the second half of a scenario and judges what is said about it.

@@ -9,6 +9,7 @@ mod initramfs;
 mod kernels;
 mod picture;
 mod project;
+mod record;
 mod run;
 mod rustc_wrapper;
 mod setup;
@@ -40,6 +41,7 @@ enum Task {
     Soak(soak::Args),
     Tidy(tidy::Args),
     Picture(picture::Args),
+    Record(record::Args),
 }
 
 fn main() -> ExitCode {
@@ -55,6 +57,7 @@ fn main() -> ExitCode {
         Task::Soak(args) => soak::run(args),
         Task::Bench(args) => done(bench::run(args)),
         Task::Tidy(args) => done(tidy::run(args)),
+        Task::Record(args) => record::run(args),
         Task::Picture(args) => done(picture::run(args)),
     };
     match outcome {

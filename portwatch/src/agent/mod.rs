@@ -1,28 +1,38 @@
 //! The agent: the pipeline of `trace`, for as long as the host runs, with sinks that keep, count and pass on.
 //!
-//! `fan` gives each conflict to every sink, `notify` talks to the service manager, `health` reads what cannot wait for a
-//! conflict. The loop itself is [`crate::follow`].
+//! `fan` gives each conflict to every sink, `sinks` are those that run by themselves, `health` reads what cannot wait for
+//! a conflict, `notify` talks to the service manager. The loop itself is [`crate::follow`].
 
 mod fan;
+mod health;
 mod notify;
+mod sinks;
 
 use crate::cli::announce;
 use crate::config::Config;
 use crate::correlate::{Report, Stats};
 use crate::exit_code::{ExitCode, Refused};
 use crate::follow::{Audience, Conclusion, Flow, follow};
-use crate::ledger::{Ledger, Summary};
+use crate::ledger::Ledger;
 use crate::owner::Live;
 use crate::pipeline::{Gauge, Pipeline, Stop};
 use crate::probe::Sizes;
+use crate::recording::Recorder;
+use crate::serve::{self, Site, WebConfig};
 use crate::sink::Told;
-use crate::tail::server::{Hub, Server, Who};
+use crate::sink::metrics::{About, Metrics};
+use crate::tail::server::{self as tail, Hub, Who};
 use crate::tail::{Hello, PROTOCOL};
+use crate::text;
 use crate::who::{self, Scope};
-use fan::Fan;
+use anyhow::Context as _;
+use health::{Known, Sources, Watch};
 use notify::Manager;
+use sinks::Sinks;
+use std::future::pending;
 use std::io::{self, Write as _};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Reads the configuration again.
@@ -40,41 +50,87 @@ pub fn run(config: Config, load: Load<'_>) -> anyhow::Result<ExitCode> {
     outcome
 }
 
+/// Places that must be free: taken before the hooks are loaded, so that who is in the way is told of at once.
+struct Places {
+    tail: Option<tail::Server>,
+    metrics: Option<(serve::Server, Option<WebConfig>)>,
+}
+
+impl Places {
+    fn take(config: &Config) -> anyhow::Result<Self> {
+        let tail = config.socket.as_deref();
+        let tail = tail.map(|path| tail::Server::bind(path, &config.socket_group)).transpose()?;
+        let web = config.web_config.as_deref().map(WebConfig::open).transpose()?;
+        let metrics = config.listen.map(serve::Server::bind).transpose()?.map(|server| (server, web));
+        Ok(Self { tail, metrics })
+    }
+
+    fn open(self, gauge: &Gauge, hub: &Hub, metrics: &Arc<Metrics>) -> anyhow::Result<()> {
+        if let Some(server) = self.tail {
+            say(&server.notices);
+            tokio::spawn(server.run(hello(gauge), hub.clone(), who_now()));
+        }
+        if let Some((server, web)) = self.metrics {
+            let address = server.local_addr().context("the metrics' socket does not tell its address")?;
+            let scheme = if web.as_ref().is_some_and(WebConfig::is_tls) { "https" } else { "http" };
+            say(&[format!("metrics at {scheme}://{address}/metrics")]);
+            let site = Site { metrics: Arc::clone(metrics), ready: Arc::new(AtomicBool::new(true)), web };
+            tokio::spawn(async move {
+                if let Err(error) = server.run(site, pending()).await {
+                    say(&[format!("metrics are no longer served: {error}")]);
+                }
+            });
+        }
+        Ok(())
+    }
+}
+
 async fn serve(config: Config, load: Load<'_>) -> anyhow::Result<ExitCode> {
     let mut stop = Stop::install()?;
-    let manager = Manager::new();
-    // Before the hooks: whoever is in the way is told of at once.
-    let tail = config.socket.as_deref().map(|path| Server::bind(path, &config.socket_group)).transpose()?;
+    let places = Places::take(&config)?;
     let sizes = Sizes { ports: config.table_size, ..Sizes::default() };
     let mut pipeline = Pipeline::start(config.backend, sizes)?;
-    announce(pipeline.gauge.status(), &mut io::stderr())?;
+    let mut announced = Vec::new();
+    announce(pipeline.gauge.status(), &mut announced)?;
+    let mut recorder = pipeline.record(config.record.as_deref(), &announced)?;
+    let metrics = Metrics::new(&about(&pipeline.gauge));
     let hub = Hub::new();
-    if let Some(tail) = tail {
-        say(&tail.notices);
-        tokio::spawn(tail.run(hello(&pipeline.gauge), hub.clone(), who_now()));
-    }
-    let fan = Arc::new(Mutex::new(Fan::default()));
-    manager.ready(&status(&pipeline.gauge));
-    let mut audience = Agent { fan: Arc::clone(&fan), hub, manager, ledger: Ledger::default() };
-    let Pipeline { events, correlator, lookups, gauge } = &mut pipeline;
-    let conclusion =
-        follow(events, correlator, lookups, &mut audience, None, ending(&mut stop, load)).await?;
-    audience.manager.stopping();
-    let late = lock(&fan).end(None).err().unwrap_or_default();
-    for name in &late {
-        say(&[format!("{name} did not end in time; what it still had is lost")]);
-    }
-    let summary = Summary { lost: gauge.losses(correlator.stats()), ..audience.ledger.summary().clone() };
-    writeln!(io::stderr(), "{summary}")?;
+    let sinks = Arc::new(Mutex::new(Sinks::start(&config)?));
+    let known = Arc::new(Mutex::new(Known::default()));
+    let watch = Watch::start(Sources {
+        gauge: pipeline.gauge.clone(),
+        known: Arc::clone(&known),
+        metrics: Arc::clone(&metrics),
+        lost: lost(&sinks, &hub, recorder.as_ref()),
+        store_errors: store_errors(&sinks),
+    })?;
+    io::stderr().write_all(&announced)?;
+    places.open(&pipeline.gauge, &hub, &metrics)?;
+    let manager = Manager::new();
+    notify::ready();
+    let mut audience =
+        Agent { sinks: Arc::clone(&sinks), hub: hub.clone(), metrics, manager, known, ledger: Ledger::default() };
+    let Pipeline { events, correlator, lookups, .. } = &mut pipeline;
+    let end = ending(&mut stop, load, &config, &sinks);
+    let conclusion = follow(events, correlator, lookups, &mut recorder, &mut audience, None, end).await?;
+    notify::stopping();
+    drop(watch);
+    say(&lock(&sinks).end());
+    let mut all = pipeline.losses(recorder.as_mut());
+    all.extend(lock(&sinks).lost());
+    all.push(("live_tail", hub.lost()));
+    writeln!(io::stderr(), "{}", audience.ledger.summary().with_lost(all))?;
     anyhow::ensure!(conclusion != Conclusion::SourceEnded, "the kernel side stopped reporting");
     Ok(ExitCode::Done)
 }
 
 /// Whom the loop tells.
 struct Agent {
-    fan: Arc<Mutex<Fan>>,
+    sinks: Arc<Mutex<Sinks>>,
     hub: Hub,
+    metrics: Arc<Metrics>,
     manager: Manager,
+    known: Arc<Mutex<Known>>,
     ledger: Ledger,
 }
 
@@ -84,28 +140,62 @@ impl Audience for Agent {
             self.ledger.open(report.conflict());
         }
         let told = Told::from(report);
-        lock(&self.fan).tell(&told);
+        self.metrics.told(&told);
+        lock(&self.sinks).tell(&told);
         self.hub.tell(&told);
         Ok(Flow::Continue)
     }
 
-    fn turn(&mut self, _stats: Stats) {
+    fn turn(&mut self, stats: Stats) {
+        *lock(&self.known) = Known { stats, summary: self.ledger.summary().clone() };
         self.manager.feed();
     }
 }
 
 /// Reads the configuration again on SIGHUP, until it is time to end.
-async fn ending(stop: &mut Stop, load: Load<'_>) {
+async fn ending(stop: &mut Stop, load: Load<'_>, first: &Config, sinks: &Mutex<Sinks>) {
     let Ok(mut again) = signal(SignalKind::hangup()) else { return stop.wait().await };
     loop {
         tokio::select! {
             () = stop.wait() => return,
-            _ = again.recv() => match load() {
-                Ok(_) => {}
-                Err(refused) => say(&[format!("not reloaded: {refused}")]),
-            },
+            _ = again.recv() => {
+                notify::reloading();
+                reload(load, first, sinks);
+                notify::ready();
+            }
         }
     }
+}
+
+/// A configuration that will not do changes nothing.
+fn reload(load: Load<'_>, first: &Config, sinks: &Mutex<Sinks>) {
+    let config = match load() {
+        Ok(config) => config,
+        Err(refused) => return say(&[format!("not reloaded, all stays as it was: {refused}")]),
+    };
+    let restart = first.needing_restart(&config);
+    if !restart.is_empty() {
+        say(&[format!("changed, and needs a restart to count: {}", restart.join(", "))]);
+    }
+    // What needs a restart is as it was.
+    let config = Config { store: first.store.clone(), ..config };
+    say(&lock(sinks).change(&config));
+    say(&["the configuration was read again".to_owned()]);
+}
+
+fn lost(sinks: &Arc<Mutex<Sinks>>, hub: &Hub, recorder: Option<&Recorder>) -> health::Lost {
+    let (sinks, hub, recorded) = (Arc::clone(sinks), hub.clone(), recorder.map(Recorder::losses));
+    Box::new(move || {
+        let mut all = lock(&sinks).lost();
+        all.push(("live_tail", hub.lost()));
+        all.extend(recorded.iter().map(|lost| ("events_unrecorded", lost.load(Ordering::Relaxed))));
+        all
+    })
+}
+
+fn store_errors(sinks: &Arc<Mutex<Sinks>>) -> Box<dyn Fn() -> u64 + Send> {
+    let sinks = Arc::clone(sinks);
+    Box::new(move || lock(&sinks).store_errors())
 }
 
 fn hello(gauge: &Gauge) -> Hello {
@@ -119,21 +209,26 @@ fn hello(gauge: &Gauge) -> Hello {
     }
 }
 
+fn about(gauge: &Gauge) -> About {
+    About {
+        backend: gauge.status().backend.name().to_owned(),
+        kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        revision: crate::probe::object::built_in_hash()[..12].to_owned(),
+    }
+}
+
 fn who_now() -> Who {
     Arc::new(|queries| who::answer(queries, &Scope::All, true, &mut Live::new()))
 }
 
-fn status(gauge: &Gauge) -> String {
-    format!("backend {}", gauge.status().backend.name())
-}
-
-fn lock(fan: &Mutex<Fan>) -> std::sync::MutexGuard<'_, Fan> {
-    fan.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// To whoever reads the log. A log that takes no more is no reason to end.
 fn say(lines: &[String]) {
     for line in lines {
-        let _ = writeln!(io::stderr(), "portwatch: {}", crate::text::printable(line));
+        let _ = writeln!(io::stderr(), "portwatch: {}", text::printable(line));
     }
 }

@@ -20,23 +20,6 @@ impl Manager {
         Self { watchdog, fed: Instant::now() }
     }
 
-    pub(super) fn ready(&self, status: &str) {
-        tell(&[NotifyState::Ready, NotifyState::Status(&line(status))]);
-    }
-
-    pub(super) fn reloading(&self) {
-        let now = NotifyState::monotonic_usec_now().ok();
-        tell(&[Some(NotifyState::Reloading), now].into_iter().flatten().collect::<Vec<_>>());
-    }
-
-    pub(super) fn status(&self, status: &str) {
-        tell(&[NotifyState::Status(&line(status))]);
-    }
-
-    pub(super) fn stopping(&self) {
-        tell(&[NotifyState::Stopping]);
-    }
-
     /// A sign of life, if it is time for one. Whoever calls this is alive: the loop that everything goes through.
     pub(super) fn feed(&mut self) {
         if self.watchdog.is_some_and(|period| self.fed.elapsed() >= period) {
@@ -44,6 +27,27 @@ impl Manager {
             tell(&[NotifyState::Watchdog]);
         }
     }
+}
+
+/// Everything is attached and served.
+pub(super) fn ready() {
+    tell(&[NotifyState::Ready]);
+}
+
+/// The configuration is being read again; [`ready`] ends that.
+pub(super) fn reloading() {
+    let now = NotifyState::monotonic_usec_now().ok();
+    tell(&[Some(NotifyState::Reloading), now].into_iter().flatten().collect::<Vec<_>>());
+}
+
+/// The end has begun.
+pub(super) fn stopping() {
+    tell(&[NotifyState::Stopping]);
+}
+
+/// The line that `systemctl status` shows.
+pub(super) fn status(status: &str) {
+    tell(&[NotifyState::Status(&line(status))]);
 }
 
 fn line(status: &str) -> String {

@@ -4,10 +4,12 @@ pub mod agent;
 pub mod completions;
 pub mod demo;
 pub mod doctor;
+pub mod filters;
 pub mod live;
 pub mod man;
 mod printer;
 mod prototypes;
+pub mod replay;
 #[cfg(test)]
 mod tests;
 pub mod trace;
@@ -53,6 +55,8 @@ pub enum Command {
     Trace(Box<trace::TraceArgs>),
     /// Watch all the time: keep a history, serve metrics, write to the journal
     Agent(agent::AgentArgs),
+    /// Show what a recording of `trace --record` holds, as it was shown then
+    Replay(Box<replay::ReplayArgs>),
     /// Show everybody who holds a port now: clients too, not only listeners
     Who(who::WhoArgs),
     /// Stage a stolen port in a network namespace of its own, and name the thief
@@ -107,6 +111,7 @@ pub fn run(asked: Asked) -> anyhow::Result<ExitCode> {
         Asked::Run(command) => match *command {
             Command::Trace(args) => trace::run(*args),
             Command::Agent(args) => agent::run(&args),
+            Command::Replay(args) => replay::run(*args),
             Command::Who(args) => who::run(&args),
             Command::Demo(args) => demo::run(&args),
             Command::Doctor(args) => doctor::run(&args),

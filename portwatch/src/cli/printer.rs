@@ -1,6 +1,6 @@
 //! Reports → the wanted ones, in the wanted form, counted; the header before them.
 
-use super::trace::{Options, Output};
+use super::trace::Output;
 use crate::correlate::Report;
 use crate::filter::Filter;
 use crate::follow::{Audience, Flow};
@@ -27,15 +27,15 @@ pub struct Printer {
 
 impl Printer {
     /// Writes to standard output, colours only on a terminal that wants them.
-    pub fn to_stdout(options: &Options) -> Self {
+    pub fn to_stdout(output: Output, filter: Filter, count: Option<u64>) -> Self {
         let width = terminal::width_of_stdout().unwrap_or(UNBOUNDED);
         let zone = TimeZone::system();
-        let sink: Box<dyn Sink> = match options.output {
+        let sink: Box<dyn Sink> = match output {
             Output::Table => Box::new(Terminal::new(anstream::stdout(), Form::Table, width, zone)),
             Output::Wide => Box::new(Terminal::new(anstream::stdout(), Form::Wide, width, zone)),
             Output::Json => Box::new(Json::new(io::stdout())),
         };
-        Self::new(sink, options.filter.clone(), options.count)
+        Self::new(sink, filter, count)
     }
 
     /// Shows in a sink.

@@ -1,12 +1,12 @@
 //! `portwatch trace`: flags → [`Options`].
 
+use super::filters::FilterArgs;
 use super::live::{self, ViaArgs};
 use super::{Printer, announce, values};
 use crate::exit_code::{ExitCode, Refused};
 use crate::filter::Filter;
 use crate::follow::{Conclusion, follow};
 use crate::ledger::Summary;
-use crate::model::{Cause, Protocol};
 use crate::owner::netns;
 use crate::pipeline::{Pipeline, Stop};
 use crate::probe::{Backend, Sizes};
@@ -14,8 +14,7 @@ use crate::tail::client::Agent;
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use std::io::{self, Write as _};
-use std::ops::RangeInclusive;
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Show refused bind() and listen() calls as they happen, and who has the port
@@ -26,40 +25,13 @@ Examples:
   portwatch trace --port 8080,9000-9100    only these ports
   portwatch trace --unit nginx -o wide     all that is known, when nginx.service is victim or holder
   portwatch trace --duration 5m --check    for a script: exit code 3 if there was a conflict
+  portwatch trace --record FILE            for a bug report: `portwatch replay FILE` shows the same again
 
 Exit codes: 0 done; 1 failed; 2 wrong usage; 3 with --check: a conflict was seen; 4 not permitted or not supported.")]
 pub struct TraceArgs {
-    /// Only conflicts about these ports
-    #[arg(long, value_name = "P[,P-Q]", value_delimiter = ',', value_parser = values::port_range)]
-    port: Vec<RangeInclusive<u16>>,
-
-    /// Only where this process is the victim or a holder
-    #[arg(long, value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
-    pid: Vec<u32>,
-
-    /// Only where a process of this name is the victim or a holder
-    #[arg(long, value_name = "NAME")]
-    comm: Vec<String>,
-
-    /// Only where a process of this user id is the victim or a holder
-    #[arg(long, value_name = "UID")]
-    uid: Vec<u32>,
-
-    /// Only where this systemd unit is the victim or a holder
-    #[arg(long, value_name = "UNIT")]
-    unit: Vec<String>,
-
-    /// Only in this network namespace: all, self, or a path like /run/netns/NAME or /proc/PID/ns/net
-    #[arg(long, value_name = "all|self|PATH", default_value = "all", hide_default_value = true)]
-    netns: String,
-
-    /// Only this protocol
-    #[arg(long, value_name = "PROTOCOL", value_parser = by_name(&TRACED, Protocol::as_str))]
-    protocol: Vec<Protocol>,
-
-    /// Only conflicts of this class
-    #[arg(long, value_name = "CAUSE", value_parser = by_name(Cause::ALL, Cause::as_str))]
-    cause: Vec<Cause>,
+    /// Which conflicts.
+    #[command(flatten)]
+    filter: FilterArgs,
 
     /// End after so many conflicts (a repeated one counts once)
     #[arg(long, value_name = "N", value_parser = values::count)]
@@ -84,13 +56,14 @@ pub struct TraceArgs {
     #[arg(long)]
     check: bool,
 
+    /// Write everything that was seen and looked up into a new file, for `portwatch replay`
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
+
     /// Sockets with a port to remember at one time [default: 262144]
     #[arg(long, value_name = "N", value_parser = values::table_size)]
     table_size: Option<u32>,
 }
-
-/// Protocols whose refusals are traced.
-const TRACED: [Protocol; 4] = [Protocol::Tcp, Protocol::Udp, Protocol::UdpLite, Protocol::Sctp];
 
 /// How conflicts are shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -149,6 +122,8 @@ pub struct Options {
     pub check: bool,
     /// Entries of the kernel's table of ports; `None` for the default.
     pub table_size: Option<u32>,
+    /// Where everything is recorded; `None` for nowhere.
+    pub record: Option<PathBuf>,
 }
 
 impl TraceArgs {
@@ -157,32 +132,22 @@ impl TraceArgs {
     /// # Errors
     /// Wrong usage, if that is no network namespace.
     pub fn options(self) -> Result<Options, Refused> {
-        let netns = match self.netns.as_str() {
-            "all" => None,
-            "self" => Some(netns::own()),
-            path => Some(netns::by_path(Path::new(path))?),
-        };
-        let own =
-            [("--backend", self.backend != BackendChoice::Auto), ("--table-size", self.table_size.is_some())];
+        let own = [
+            ("--backend", self.backend != BackendChoice::Auto),
+            ("--table-size", self.table_size.is_some()),
+            ("--record", self.record.is_some()),
+        ];
         let via = ViaArgs { via: live::check(self.via.via, &own)?, ..self.via };
         Ok(Options {
             via,
-            filter: Filter {
-                ports: self.port,
-                pids: self.pid,
-                comms: self.comm,
-                uids: self.uid,
-                units: self.unit,
-                netns,
-                protocols: self.protocol,
-                causes: self.cause,
-            },
+            filter: self.filter.filter(netns::own())?,
             count: self.count,
             duration: self.duration,
             output: self.output,
             backend: self.backend,
             check: self.check,
             table_size: self.table_size,
+            record: self.record,
         })
     }
 }
@@ -202,7 +167,7 @@ pub fn run(args: TraceArgs) -> anyhow::Result<ExitCode> {
 
 async fn trace(options: &Options) -> anyhow::Result<ExitCode> {
     let mut stop = Stop::install()?;
-    let mut printer = Printer::to_stdout(options);
+    let mut printer = Printer::to_stdout(options.output, options.filter.clone(), options.count);
     let summary = match options.via.reach(Agent::follow)? {
         Some(agent) => from_agent(agent, options, &mut printer, &mut stop).await?,
         None => from_kernel(options, &mut printer, &mut stop).await?,
@@ -223,31 +188,20 @@ async fn from_agent(
     if conclusion == Conclusion::SourceEnded {
         writeln!(io::stderr(), "portwatch: the agent has ended; what happens from now on is not seen")?;
     }
-    Ok(Summary { lost: vec![("lines_of_the_agent", lost)], ..printer.summary().clone() })
+    Ok(printer.summary().with_lost([("lines_of_the_agent", lost)]))
 }
 
 async fn from_kernel(options: &Options, printer: &mut Printer, stop: &mut Stop) -> anyhow::Result<Summary> {
     let sizes = Sizes { ports: options.table_size.unwrap_or(Sizes::default().ports), ..Sizes::default() };
     let mut pipeline = Pipeline::start(options.backend.forced(), sizes)?;
-    announce(pipeline.gauge.status(), &mut io::stderr())?;
+    let mut announced = Vec::new();
+    announce(pipeline.gauge.status(), &mut announced)?;
+    let mut recorder = pipeline.record(options.record.as_deref(), &announced)?;
+    io::stderr().write_all(&announced)?;
     let Pipeline { events, correlator, lookups, .. } = &mut pipeline;
-    let outcome = follow(events, correlator, lookups, printer, options.duration, stop.wait()).await;
-    let lost = pipeline.gauge.losses(pipeline.correlator.stats());
+    let outcome =
+        follow(events, correlator, lookups, &mut recorder, printer, options.duration, stop.wait()).await;
+    let lost = pipeline.losses(recorder.as_mut());
     outcome.context("cannot write what was seen")?;
-    Ok(Summary { lost, ..printer.summary().clone() })
-}
-
-/// A parser for values that have a spelling; a wrong one is answered with all of them.
-fn by_name<T: Copy + Send + Sync + 'static>(
-    values: &'static [T],
-    spelling: fn(T) -> &'static str,
-) -> impl clap::builder::TypedValueParser<Value = T> {
-    use clap::builder::{PossibleValuesParser, TypedValueParser as _};
-    PossibleValuesParser::new(values.iter().map(|&value| spelling(value))).try_map(move |text| {
-        values
-            .iter()
-            .copied()
-            .find(|&value| spelling(value) == text)
-            .ok_or_else(|| format!("no such value: {text}"))
-    })
+    Ok(printer.summary().with_lost(lost))
 }

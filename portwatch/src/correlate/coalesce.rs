@@ -114,8 +114,11 @@ impl Coalescer {
         let due = self.followed.values_mut().filter(|known| known.pending && is_due(known));
         let mut reports: Vec<_> = due.map(|known| known.tell(now_ns)).collect();
         reports.append(&mut self.parting);
-        // A hash map has no order; the reader of a log wants that of time.
-        reports.sort_by_key(|report| report.conflict().time);
+        // A hash map has no order; the reader of a log wants that of time, and a replay the same one every time.
+        reports.sort_by(|one, other| {
+            let (one, other) = (one.conflict(), other.conflict());
+            (one.time, &one.id).cmp(&(other.time, &other.id))
+        });
         reports
     }
 
@@ -127,7 +130,10 @@ impl Coalescer {
         if self.followed.len() < CAPACITY {
             return;
         }
-        let oldest = self.followed.iter().min_by_key(|(_, known)| (known.pending, known.seen_ns));
+        let age = |known: &Followed| (known.pending, known.seen_ns);
+        let oldest = self.followed.iter().min_by(|(_, one), (_, other)| {
+            (age(one), &one.conflict.id).cmp(&(age(other), &other.conflict.id))
+        });
         let Some(key) = oldest.map(|(key, _)| key.clone()) else { return };
         if let Some(mut known) = self.followed.remove(&key)
             && known.pending

@@ -1,16 +1,18 @@
 //! The questions that the correlator asks about the world, as one trait: live they are answered from /proc, in tests
-//! and in a replay from what was recorded.
+//! and in a replay from what was recorded. Names of fields that can be serialised stand in recordings: one that is added
+//! needs a default.
 
 use crate::model::UnnamedReason;
 use jiff::Timestamp;
 use portwatch_common::{Socket, Task};
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// Start times in /proc are in ticks of this many nanoseconds.
 const TICK_NS: u64 = 10_000_000;
 
 /// Who a process is: a pid alone is soon somebody else.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ProcessId {
     /// Process id in the initial pid namespace.
     pub tgid: u32,
@@ -48,7 +50,7 @@ pub struct ProcessInfo {
 }
 
 /// What a container and its pod are called, by the files of whatever runs them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ContainerNames {
     /// What runs it, by whose files they are.
     pub runtime: Option<String>,
@@ -63,7 +65,7 @@ pub struct ContainerNames {
 }
 
 /// A socket whose owners are wanted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Wanted {
     /// Its inode.
     pub inode: u64,
@@ -83,7 +85,7 @@ pub struct SocketHolders {
 }
 
 /// The ephemeral ports of a network namespace, for one protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WantedRange {
     /// Network namespace.
     pub netns: u32,

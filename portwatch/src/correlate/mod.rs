@@ -32,6 +32,7 @@ use portwatch_common::record::{Refusal, flag};
 use processes::Processes;
 use resolve::Scene;
 use select::Selection;
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
 /// How long a decision about one process and one socket is taken over without looking again.
@@ -44,8 +45,8 @@ pub fn describe_found(info: &ProcessInfo, lookups: &mut dyn Lookups) -> Process 
     Processes::new(1).describe_found(info, lookups)
 }
 
-/// What a correlator is told once.
-#[derive(Clone, Debug)]
+/// What a correlator is told once. Its names stand in recordings: a field that is added needs a default.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
     /// The kernel hooks in use, as the report names them.
     pub backend: String,

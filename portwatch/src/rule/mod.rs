@@ -27,6 +27,7 @@ mod tests;
 
 use crate::model::State;
 use portwatch_common::{Socket, record::flag};
+use serde::{Deserialize, Serialize};
 use std::net::Ipv6Addr;
 
 /// One of the two sockets.
@@ -85,8 +86,8 @@ pub enum Local {
     },
 }
 
-/// What the rule depends on between kernels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What the rule depends on between kernels. Its names stand in recordings: a field that is added needs a default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Era {
     /// The uid is that of the file, root where nobody has the socket: an orphan, or a connection that is not accepted yet
     /// (5.10 to 6.12 do so). Later ones (6.18, 7.3) compare the creator's.
@@ -96,7 +97,8 @@ pub struct Era {
 }
 
 /// Where TCP looks for who might stand in the way of a specific address. A wildcard is compared with everybody.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Lookup {
     /// Among all sockets on the port (5.10).
     ByPort,

@@ -36,8 +36,9 @@ pub struct TableFill {
     pub overflows: u64,
 }
 
-/// Stages that are shown from the start: counters of the kernel side, then those of user space.
-pub(super) const STAGES: [&str; 13] = [
+/// Stages that are shown from the start: counters of the kernel side, those of user space, then the sinks that were too
+/// slow.
+pub(super) const STAGES: [&str; 17] = [
     "refusals_lost",
     "holders_lost",
     "processes_lost",
@@ -51,6 +52,10 @@ pub(super) const STAGES: [&str; 13] = [
     "foreign_holders",
     "stray_holders",
     "events_skipped",
+    "events_unrecorded",
+    "store",
+    "journal",
+    "live_tail",
 ];
 
 /// Tables that are shown from the start.
@@ -66,7 +71,7 @@ mod tests {
 
     #[test]
     fn every_loss_of_the_kernel_side_is_a_stage() {
-        const HARMLESS: [&str; 4] = ["refusals", "assignments", "preexisting", "stood_in"];
+        const HARMLESS: [&str; 3] = ["refusals", "preexisting", "stood_in"];
         for name in counter::NAMES {
             assert_ne!(STAGES.contains(name), HARMLESS.contains(name), "{name}");
         }

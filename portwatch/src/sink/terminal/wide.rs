@@ -34,7 +34,7 @@ pub(super) fn paragraph(
         holder(out, conflict, each, title)?;
     }
     label(out, "range")?;
-    let (range, netns, backend) = (conflict.range, conflict.netns, &conflict.backend);
+    let (range, netns, backend) = (conflict.range, conflict.netns, printable(&conflict.backend));
     let place = place(conflict);
     writeln!(out, "{}-{}: {place}; netns {netns}, backend {backend}", range.low, range.high)?;
     for advice in &conflict.advice {
