@@ -3,13 +3,26 @@
 //! The agent writes through [`run`]; `why` and `history` read through [`Reader`], while the agent runs, after it has
 //! stopped and after it was killed. Whatever befalls the file costs history and is counted; it never stops the agent.
 
+mod aside;
+mod migrate;
 mod names;
+mod pending;
+mod place;
 mod query;
 mod reader;
+mod retention;
+mod row;
+mod run;
 mod schema;
+#[cfg(test)]
+mod tests;
+mod writer;
 
 pub use query::{By, PORTS_SHOWN, Query, SummaryRow};
 pub use reader::Reader;
+pub use retention::Retention;
+pub use run::{Counts, run, run_logging};
+pub use writer::Writer;
 
 use rusqlite::ErrorCode;
 use std::path::{Path, PathBuf};
@@ -80,6 +93,16 @@ pub enum StoreError {
         "another portwatch agent writes to {}\n  remedy: stop that one, or give this one a file of its own with --store PATH", .0.display()
     )]
     Taken(PathBuf),
+    /// No room on the disk.
+    #[error(
+        "no room left for the history at {}: {what}\n  remedy: free some space on that disk, or keep less history", path.display()
+    )]
+    Full {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite said.
+        what: String,
+    },
     /// Everything else that SQLite says.
     #[error("the history at {}: {source}", path.display())]
     Sqlite {
@@ -108,9 +131,20 @@ impl StoreError {
         match source.sqlite_error_code() {
             Some(ErrorCode::NotADatabase) => Self::Foreign { path, what: "it is no SQLite database".into() },
             Some(ErrorCode::DatabaseCorrupt) => Self::Damaged { path, what },
+            Some(ErrorCode::DiskFull) => Self::Full { path, what },
             Some(ErrorCode::PermissionDenied | ErrorCode::ReadOnly) => Self::Forbidden { path, why: what },
             _ => Self::Sqlite { path, source },
         }
+    }
+
+    /// One row is at fault, and not the file.
+    fn is_of_a_row(&self) -> bool {
+        let Self::Sqlite { source, .. } = self else { return false };
+        let code = source.sqlite_error_code();
+        matches!(
+            code,
+            None | Some(ErrorCode::ConstraintViolation | ErrorCode::TooBig | ErrorCode::TypeMismatch)
+        )
     }
 
     /// What the system said of a file.

@@ -48,6 +48,10 @@ impl Program {
         }
     }
 
+    pub(super) fn is_named(&self) -> bool {
+        self.reason.is_empty()
+    }
+
     fn unnamed(reason: &str) -> Self {
         Self { reason: reason.to_owned(), ..Self::default() }
     }

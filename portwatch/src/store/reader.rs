@@ -2,6 +2,7 @@
 
 use super::StoreError;
 use super::names::Wanted;
+use super::place::beside;
 use super::query::{By, Conditions, PORTS_SHOWN, Query, SummaryRow, timestamp};
 use super::schema::{APPLICATION_ID, STEPS};
 use crate::model::Conflict;
@@ -239,9 +240,9 @@ impl Group {
 /// the two are there and hold the latest; SQLite reads them without the right to write. If it cannot, for want of the
 /// right to read one of them, say, what the file itself holds is better than nothing.
 fn connect(path: &Path) -> Result<(Connection, Option<String>), StoreError> {
-    let beside = |suffix: &str| std::fs::metadata(beside(path, suffix)).ok().map(|file| file.len());
-    let has_log = beside("-wal").is_some_and(|bytes| bytes > 0);
-    if !has_log && beside("-shm").is_none() {
+    let size = |suffix: &str| std::fs::metadata(beside(path, suffix)).ok().map(|file| file.len());
+    let has_log = size("-wal").is_some_and(|bytes| bytes > 0);
+    if !has_log && size("-shm").is_none() {
         return Ok((open(path, true).map_err(|error| StoreError::of(path, error))?, None));
     }
     let error = match open(path, false) {
@@ -268,13 +269,6 @@ fn connect(path: &Path) -> Result<(Connection, Option<String>), StoreError> {
         )
     });
     Ok((connection, notice))
-}
-
-/// The file of SQLite's beside the history.
-pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
 }
 
 /// Opens and reads a first page, for SQLite does nothing before that.

@@ -1,0 +1,1 @@
+//! The history as a whole, in a folder of its own.
