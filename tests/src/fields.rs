@@ -13,7 +13,7 @@ pub(crate) struct Mismatch {
     pub(crate) got: String,
 }
 
-const FIELDS: [&str; 17] = [
+const FIELDS: [&str; 18] = [
     "schema",
     "id",
     "time",
@@ -31,6 +31,7 @@ const FIELDS: [&str; 17] = [
     "cause",
     "range",
     "advice",
+    "options",
 ];
 const PROCESS_FIELDS: [&str; 17] = [
     "pid",
@@ -51,8 +52,9 @@ const PROCESS_FIELDS: [&str; 17] = [
     "pod_name",
     "pod_namespace",
 ];
-const HOLDER_FIELDS: [&str; 13] = [
+const HOLDER_FIELDS: [&str; 14] = [
     "sockets",
+    "options",
     "process",
     "unnamed_reason",
     "creator",

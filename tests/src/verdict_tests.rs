@@ -61,10 +61,10 @@ fn report() -> Value {
         "holders": [{ "process": process_json(11, "thief"), "unnamed_reason": null, "creator": null,
             "state": "ESTABLISHED", "local": "127.0.0.1:42000", "remote": "127.0.0.1:8080", "inode": 77,
             "assigned_by": "connect", "ephemeral": true, "assigned_time": "1970-01-01T00:00:03Z", "alive": true,
-            "evidence": "kernel-verdict", "sockets": null }],
+            "evidence": "kernel-verdict", "sockets": null, "options": null }],
         "cause": "ephemeral-client",
         "range": { "low": 42_000, "high": 42_999, "in_range": true, "reserved": false },
-        "advice": [{ "action": "reserve", "why": "so", "commands": ["portwatch reserve 42000"] }] })
+        "advice": [{ "action": "reserve", "why": "so", "commands": ["portwatch reserve 42000"] }], "options": null })
 }
 
 /// The fields that are complained about when one is changed.

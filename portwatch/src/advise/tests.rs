@@ -29,6 +29,7 @@ fn conflict(cause: Cause, ephemeral: bool) -> Conflict {
         alive: true,
         evidence: Some(Evidence::KernelVerdict),
         sockets: None,
+        options: None,
     };
     Conflict {
         schema: SCHEMA,
@@ -48,6 +49,7 @@ fn conflict(cause: Cause, ephemeral: bool) -> Conflict {
         cause,
         range: Range { low: 32768, high: 60999, in_range: true, reserved: false },
         advice: Vec::new(),
+        options: None,
     }
 }
 

@@ -37,6 +37,7 @@ pub(super) fn conflict(
         holders: resolved.iter().map(|resolved| resolved.holder.clone()).collect(),
         range: range(refusal),
         advice: Vec::new(),
+        options: resolve::options(socket),
     };
     if conflict.holders.is_empty() && conflict.cause == Cause::Unknown {
         conflict.holders.push(resolve::nobody(why_nobody(refusal)));

@@ -4,7 +4,7 @@ use super::cause;
 use super::lookups::{Lookups, ProcessId, ProcessInfo, SocketHolders, Wanted};
 use super::processes::Processes;
 use super::select::Suspect;
-use crate::model::{AssignedBy, Evidence, Holder, State, UnnamedReason};
+use crate::model::{AssignedBy, Evidence, Holder, SocketOptions, State, UnnamedReason};
 use portwatch_common::record::flag;
 use portwatch_common::{Socket, Task};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -195,6 +195,7 @@ fn build(
         alive,
         evidence: Some(evidence),
         sockets: None,
+        options: options(socket),
     };
     Resolved { holder, suspect: *suspect, owner: id, inherited, how }
 }
@@ -257,7 +258,19 @@ pub(super) const fn nobody(reason: UnnamedReason) -> Holder {
         alive: false,
         evidence: None,
         sockets: None,
+        options: None,
     }
+}
+
+/// What a socket had set. One that the kernel side did not meet itself is known by its record, or by a list, which both
+/// do not tell.
+pub(super) fn options(socket: &Socket) -> Option<SocketOptions> {
+    let has = |bit: u32| socket.flags & bit != 0;
+    (socket.address != 0).then(|| SocketOptions {
+        reuse_address: has(flag::REUSE),
+        reuse_port: has(flag::REUSEPORT),
+        v6_only: has(flag::V6ONLY),
+    })
 }
 
 /// An address of a record.

@@ -2,7 +2,7 @@
 
 use crate::model::{
     Action, Advice, AssignedBy, Cause, Conflict, Errno, Evidence, Holder, Operation, Process, Protocol,
-    Range, SCHEMA, State,
+    Range, SCHEMA, SocketOptions, State,
 };
 use jiff::Timestamp;
 
@@ -61,6 +61,7 @@ pub(crate) fn client() -> Conflict {
         cause: Cause::EphemeralClient,
         range: Range { low: 32768, high: 60999, in_range: true, reserved: false },
         advice: vec![reserve],
+        options: Some(SocketOptions { reuse_address: true, ..SocketOptions::default() }),
     }
 }
 
@@ -79,5 +80,6 @@ fn holder(owner: Process) -> Holder {
         alive: true,
         evidence: Some(Evidence::KernelVerdict),
         sockets: None,
+        options: Some(SocketOptions::default()),
     }
 }

@@ -63,6 +63,9 @@ pub struct Conflict {
     pub range: Range,
     /// What to do, best first.
     pub advice: Vec<Advice>,
+    /// What the victim's socket had set; `null` where that is not known.
+    #[serde(default)]
+    pub options: Option<SocketOptions>,
 }
 
 /// A process, as far as it is known. Its identity is pid and start time.
@@ -135,6 +138,20 @@ pub struct Holder {
     pub evidence: Option<Evidence>,
     /// How many sockets its process has on ports of the range, where that is exhausted; else `null`.
     pub sockets: Option<u32>,
+    /// What the socket had set; `null` where only its record is left.
+    #[serde(default)]
+    pub options: Option<SocketOptions>,
+}
+
+/// The options by which two sockets may share a port, as they were at the refusal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SocketOptions {
+    /// SO_REUSEADDR.
+    pub reuse_address: bool,
+    /// SO_REUSEPORT.
+    pub reuse_port: bool,
+    /// IPV6_V6ONLY, also where the kernel itself sets it for a bind to one IPv6 address.
+    pub v6_only: bool,
 }
 
 /// `ip_local_port_range` of the namespace, and where the port lies.

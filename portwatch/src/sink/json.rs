@@ -89,6 +89,7 @@ mod tests {
             "cause",
             "range",
             "advice",
+            "options",
         ];
         let mut at = 0;
         for key in keys {
@@ -115,6 +116,15 @@ mod tests {
         sink.conflict(&conflict).expect("a vector takes everything");
         let back: Conflict = serde_json::from_slice(&sink.out).expect("valid JSON");
         assert_eq!(back, conflict);
+    }
+
+    #[test]
+    fn what_an_earlier_version_wrote_can_be_read() {
+        let mut value = serde_json::to_value(example::client()).expect("JSON");
+        value.as_object_mut().expect("an object").remove("options");
+        value["holders"][0].as_object_mut().expect("an object").remove("options");
+        let back: Conflict = serde_json::from_value(value).expect("an older conflict");
+        assert_eq!((back.options, back.holders[0].options), (None, None), "not known, which is not unset");
     }
 
     const HOSTILE: &str = "\u{1b}[2J\n\u{fffd}\"\u{7f}\u{9b}31m\u{202e}\u{e0001}é";

@@ -63,10 +63,10 @@ pub(crate) fn report(number: u32) -> Value {
             "process": process(20, &format!("h{number}")), "unnamed_reason": null, "creator": null,
             "state": "ESTABLISHED", "local": "127.0.0.1:20017", "remote": "127.0.0.1:8080", "inode": 77,
             "assigned_by": "connect", "ephemeral": true, "assigned_time": "2026-11-23T03:00:00Z", "alive": true,
-            "evidence": "kernel-verdict", "sockets": null,
+            "evidence": "kernel-verdict", "sockets": null, "options": null,
         }],
         "cause": "ephemeral-client", "range": {"low": 20000, "high": 39999, "in_range": true, "reserved": false},
-        "advice": [],
+        "advice": [], "options": null,
     })
 }
 

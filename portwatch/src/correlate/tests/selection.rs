@@ -33,6 +33,30 @@ fn the_kernels_verdict_goes_before_what_the_walk_met() {
 }
 
 #[test]
+fn options_are_told_of_sockets_that_were_met_and_of_no_others() {
+    let mut world = World::default();
+    let owner = world.start(20, "server", "/");
+    let holder = Socket { flags: flag::REUSE | flag::V6ONLY, ..socket(2, 10) };
+    let mut wanted = refusal(task(10, "victim"));
+    wanted.socket.flags = flag::REUSEPORT;
+    let record = walked(holder, Some(assignment(owner, how::BIND, &holder)));
+    let told = conflict(&mut world, &[record], wanted);
+    let victim = told.options.expect("the victim's own");
+    assert_eq!((victim.reuse_address, victim.reuse_port, victim.v6_only), (false, true, false));
+    let first = told.holders[0].options.expect("the holder's");
+    assert_eq!((first.reuse_address, first.reuse_port, first.v6_only), (true, false, true));
+
+    let gone = Socket { address: 0, inode: 0, ..connected(2, 6) };
+    let last = Holder {
+        released_ns: NOW,
+        ..met(found_by::LAST, gone, Some(assignment(owner, how::CONNECT, &gone)))
+    };
+    let told = conflict(&mut World::default(), &[last], wanted);
+    assert_eq!(told.holders[0].evidence, Some(Evidence::LastOwner));
+    assert_eq!(told.holders[0].options, None, "a record of who let go has no options");
+}
+
+#[test]
 fn without_a_verdict_listeners_come_first_and_time_wait_last() {
     let mut world = World::default();
     let owner = world.start(20, "server", "/");
