@@ -1,8 +1,8 @@
 //! The HTTP endpoint: who may connect, how many, and how long they may take. `routes` answers, `web_config` is the file
 //! that says who may come in.
 //!
-//! Nobody can hold it up: a header must come within [`PATIENCE`], an idle connection ends after the same time, so does one
-//! whose reader has stopped reading, and no connection lives longer than [`LIFE`].
+//! Nobody can hold it up: a header must come in time, an idle connection ends after the same time, so does one whose reader
+//! has stopped reading, and no connection lives for ever.
 
 mod basic;
 mod bind;
@@ -34,12 +34,23 @@ use tokio::time::{sleep, timeout};
 use crate::sink::metrics::{Metrics, TurnedAway};
 use stall::Stall;
 
-/// Connections at one time. Prometheus needs one.
-pub const CONNECTIONS: usize = 64;
-/// How long a client may take for what it owes: the handshake, a whole header, the next request, to read some more.
-pub const PATIENCE: Duration = Duration::from_secs(10);
-/// No connection lives longer, whatever it does.
-const LIFE: Duration = Duration::from_secs(300);
+/// What clients may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections at one time. Prometheus needs one.
+    pub connections: usize,
+    /// Time for what a client owes: the handshake, a whole header, the next request, to read some more.
+    pub patience: Duration,
+    /// No connection lives longer, whatever it does.
+    pub life: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { connections: 64, patience: Duration::from_secs(10), life: Duration::from_secs(300) }
+    }
+}
+
 /// How long requests may go on once the server is told to stop.
 const GRACE: Duration = Duration::from_secs(2);
 /// After a connection could not be accepted, usually because descriptors have run out.
@@ -56,6 +67,8 @@ pub struct Site {
     pub ready: Arc<AtomicBool>,
     /// TLS and passwords, if there is such a file.
     pub web: Option<WebConfig>,
+    /// What clients may take.
+    pub limits: Limits,
 }
 
 /// A socket that listens already, so that a taken port is known before anything else is started.
@@ -109,7 +122,7 @@ impl Server {
                 // Taken away as they end: what is left is what is open.
                 Some(_) = connections.join_next() => {}
                 accepted = listener.accept() => match accepted {
-                    Ok((stream, _)) if connections.len() < CONNECTIONS => {
+                    Ok((stream, _)) if connections.len() < site.limits.connections => {
                         connections.spawn(connection(stream, Arc::clone(&site), ending.clone()));
                     }
                     // The excess is closed at once, without a thought.
@@ -134,7 +147,7 @@ async fn connection(stream: TcpStream, site: Arc<Site>, ending: watch::Receiver<
     let Some(acceptor) = site.web.as_ref().and_then(|web| web.current().rules.acceptor()) else {
         return http(stream, false, site, ending).await;
     };
-    match timeout(PATIENCE, acceptor.accept(stream)).await {
+    match timeout(site.limits.patience, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => http(stream, true, site, ending).await,
         Ok(Err(_)) | Err(_) => site.metrics.turned_away(TurnedAway::Connection),
     }
@@ -150,20 +163,21 @@ where
         let site = Arc::clone(&site);
         async move { Ok::<_, Infallible>(routes::answer(&site, &request, is_tls).await) }
     });
-    let io = TokioIo::new(Stall::new(stream, PATIENCE));
+    let Limits { patience, life, .. } = site.limits;
+    let io = TokioIo::new(Stall::new(stream, patience));
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(PATIENCE).max_buf_size(HEADER);
+    builder.timer(TokioTimer::new()).header_read_timeout(patience).max_buf_size(HEADER);
     let mut connection = pin!(builder.serve_connection(io, service));
     let outcome = tokio::select! {
         outcome = connection.as_mut() => Some(outcome),
-        () = sleep(LIFE) => None,
+        () = sleep(life) => None,
         _ = ending.changed() => None,
     };
     let outcome = match outcome {
         Some(outcome) => outcome,
         None => {
             connection.as_mut().graceful_shutdown();
-            timeout(PATIENCE, connection).await.unwrap_or(Ok(()))
+            timeout(patience, connection).await.unwrap_or(Ok(()))
         }
     };
     // An idle connection ends with a timeout too; that is no fault of a client that was served before.
