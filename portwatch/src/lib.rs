@@ -24,7 +24,7 @@ pub mod rule;
 pub mod serve;
 pub mod sink;
 pub mod source;
-pub mod tail;
 pub mod store;
+pub mod tail;
 pub mod text;
 pub mod who;

@@ -18,7 +18,7 @@ use crate::owner::Live;
 use crate::pipeline::{Gauge, Pipeline, Stop};
 use crate::probe::Sizes;
 use crate::recording::Recorder;
-use crate::serve::{self, Site, WebConfig};
+use crate::serve::{self, Limits, Site, WebConfig};
 use crate::sink::Told;
 use crate::sink::metrics::{About, Metrics};
 use crate::tail::server::{self as tail, Hub, Who};
@@ -74,7 +74,12 @@ impl Places {
             let address = server.local_addr().context("the metrics' socket does not tell its address")?;
             let scheme = if web.as_ref().is_some_and(WebConfig::is_tls) { "https" } else { "http" };
             say(&[format!("metrics at {scheme}://{address}/metrics")]);
-            let site = Site { metrics: Arc::clone(metrics), ready: Arc::new(AtomicBool::new(true)), web };
+            let site = Site {
+                metrics: Arc::clone(metrics),
+                ready: Arc::new(AtomicBool::new(true)),
+                web,
+                limits: Limits::default(),
+            };
             tokio::spawn(async move {
                 if let Err(error) = server.run(site, pending()).await {
                     say(&[format!("metrics are no longer served: {error}")]);
@@ -108,8 +113,14 @@ async fn serve(config: Config, load: Load<'_>) -> anyhow::Result<ExitCode> {
     places.open(&pipeline.gauge, &hub, &metrics)?;
     let manager = Manager::new();
     notify::ready();
-    let mut audience =
-        Agent { sinks: Arc::clone(&sinks), hub: hub.clone(), metrics, manager, known, ledger: Ledger::default() };
+    let mut audience = Agent {
+        sinks: Arc::clone(&sinks),
+        hub: hub.clone(),
+        metrics,
+        manager,
+        known,
+        ledger: Ledger::default(),
+    };
     let Pipeline { events, correlator, lookups, .. } = &mut pipeline;
     let end = ending(&mut stop, load, &config, &sinks);
     let conclusion = follow(events, correlator, lookups, &mut recorder, &mut audience, None, end).await?;

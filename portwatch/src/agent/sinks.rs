@@ -74,7 +74,9 @@ impl Sinks {
         let retention = Retention { age: config.store_age, bytes: config.store_size };
         if self.retention.is_some_and(|before| before != retention) {
             words.extend(self.fan.end(Some(STORE)).err().map(|late| too_late(&late)));
-            words.extend(self.start_store(config).err().map(|error| format!("no history from now on: {error}")));
+            words.extend(
+                self.start_store(config).err().map(|error| format!("no history from now on: {error}")),
+            );
         }
         let wants_journal = match config.journal {
             Journal::Off => false,

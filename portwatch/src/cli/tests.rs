@@ -133,7 +133,8 @@ fn what_the_filter_leaves_out_is_neither_shown_nor_counted() {
 
 #[test]
 fn losses_are_said() {
-    let lost = vec![("holders_lost".to_owned(), 3), ("ports_full".to_owned(), 0), ("channel_full".to_owned(), 1)];
+    let lost =
+        vec![("holders_lost".to_owned(), 3), ("ports_full".to_owned(), 0), ("channel_full".to_owned(), 1)];
     let summary = Summary { lost, ..Summary::default() };
     assert_eq!(
         summary.to_string(),

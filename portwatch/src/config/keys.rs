@@ -2,6 +2,7 @@
 
 use super::{Config, Journal, values};
 use crate::probe::Sizes;
+use crate::store;
 
 /// One thing that can be set.
 #[derive(Clone, Copy, Debug)]
@@ -38,14 +39,15 @@ impl Key {
 }
 
 pub(super) fn defaults() -> Config {
+    let retention = store::Retention::default();
     Config {
         backend: None,
         table_size: Sizes::default().ports,
         listen: Some(([127, 0, 0, 1], 9737).into()),
         web_config: None,
-        store: Some("/var/lib/portwatch/history.db".into()),
-        store_age: std::time::Duration::from_secs(30 * 86_400),
-        store_size: 256 << 20,
+        store: Some(store::DEFAULT_PATH.into()),
+        store_age: retention.age,
+        store_size: retention.bytes,
         journal: Journal::Auto,
         socket: Some("/run/portwatch/portwatch.sock".into()),
         socket_group: "portwatch".to_owned(),

@@ -5,6 +5,7 @@ use super::{shown, steps};
 use crate::cli::Printer;
 use crate::correlate::{Lookups as _, ProcessId, Wanted};
 use crate::filter::Filter;
+use crate::follow::Audience as _;
 use crate::recording::{ClockPair, End, Exchange, Reader, Recorder, Replayed, Step};
 use crate::sink::json::Json;
 
@@ -13,7 +14,7 @@ fn a_replay_tells_what_was_told() {
     let (recording, reports) = recorded();
     let out = Shared::default();
     let mut live = Printer::new(Box::new(Json::new(out.clone())), Filter::default(), None);
-    for report in &reports {
+    for report in reports.clone() {
         live.report(report).expect("memory takes everything");
     }
     let (text, replay, summary) = shown(&recording, None);

@@ -72,6 +72,11 @@ impl WebConfig {
         Ok(Self { path: path.to_path_buf(), seen: Mutex::new(seen), verifier: Verifier::new() })
     }
 
+    /// Whether clients must speak TLS.
+    pub fn is_tls(&self) -> bool {
+        self.current().rules.acceptor().is_some()
+    }
+
     /// What it says now; reads it again if it has changed.
     pub(super) fn current(&self) -> Now {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
