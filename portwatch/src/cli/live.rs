@@ -135,7 +135,7 @@ fn listen(mut agent: Agent) -> io::Result<Receiver<io::Result<Answer>>> {
     agent.be_patient()?;
     let (to, from) = channel(IN_FLIGHT);
     std::thread::Builder::new().name("agent".to_owned()).spawn(move || {
-        while let Some(answer) = agent.next().transpose() {
+        while let Some(answer) = agent.answer().transpose() {
             let is_last = answer.is_err();
             if to.blocking_send(answer).is_err() || is_last {
                 return;

@@ -72,7 +72,7 @@ impl Agent {
         let ports = queries.iter().map(ToString::to_string).collect();
         let mut agent = Self::ask(path, &Question::Who { protocol: PROTOCOL, ports })?;
         let foreign = |why: String| NoAgent::Foreign { path: path.display().to_string(), why };
-        match agent.next().map_err(|error| foreign(error.to_string()))? {
+        match agent.answer().map_err(|error| foreign(error.to_string()))? {
             Some(Answer::Held(held)) => Ok(held),
             Some(Answer::Error(why)) => Err(foreign(why)),
             other => Err(foreign(format!("an answer to another question: {other:?}"))),
@@ -103,7 +103,7 @@ impl Agent {
     ///
     /// # Errors
     /// If what comes is no answer.
-    pub fn next(&mut self) -> io::Result<Option<Answer>> {
+    pub fn answer(&mut self) -> io::Result<Option<Answer>> {
         read(&mut self.answers)
     }
 

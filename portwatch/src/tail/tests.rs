@@ -53,7 +53,7 @@ fn tell_until_heard(stage: &Stage, agent: &mut Agent) -> Answer {
             std::thread::sleep(std::time::Duration::from_millis(20));
         }
     });
-    let answer = agent.next().expect("an answer").expect("not the end");
+    let answer = agent.answer().expect("an answer").expect("not the end");
     drop(teller);
     answer
 }
