@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result};
 /// File types and modes of the entries.
 const FOLDER: u32 = 0o040_755;
 const PROGRAM: u32 = 0o100_755;
+const PLAIN: u32 = 0o100_644;
 const LINK: u32 = 0o120_777;
 const END: &str = "TRAILER!!!";
 
@@ -34,6 +35,11 @@ impl Initramfs {
         let content = fs::read(from).with_context(|| format!("cannot read {}", from.display()))?;
         self.file(path, &content);
         Ok(())
+    }
+
+    /// A file, not executable.
+    pub(crate) fn plain(&mut self, path: &str, content: &[u8]) {
+        self.entry(path, PLAIN, content);
     }
 
     /// A symbolic link.

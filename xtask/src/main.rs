@@ -14,6 +14,7 @@ mod run;
 mod rustc_wrapper;
 mod setup;
 mod soak;
+mod systemd;
 mod test;
 mod tidy;
 mod vm;

@@ -3,8 +3,10 @@
 //! The initramfs holds the static `lineup` as /init, portwatch, and a shell. The commands' words stand in the file
 //! `/command`; after each, /init says in a line of its own how it ended.
 
+pub(crate) mod archive;
+
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read, Write as _};
+use std::io::{BufRead as _, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -13,10 +15,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::build::{self, Binaries};
-use crate::initramfs::Initramfs;
 use crate::kernels::{self, Arch, Kernel};
-use crate::setup::apt;
-use crate::{project, run};
+use crate::run;
 
 /// Boot a kernel and run a command in it
 #[derive(clap::Args, Debug)]
@@ -82,10 +82,8 @@ impl<'a> Machine<'a> {
     }
 }
 
-/// Ends a command in `/command`; its words are separated by NUL.
-const RECORD_SEPARATOR: u8 = 0x1e;
 /// The line with which /init ends each command.
-const MARKER: &str = "PORTWATCH-VM-EXIT ";
+pub(crate) const MARKER: &str = "PORTWATCH-VM-EXIT ";
 /// Text after which nothing more is to be expected. Not "soft lockup": a busy host makes those too.
 const FATAL: &str = "Kernel panic - not syncing";
 /// What the firmware prints before the kernel begins; the first clears the terminal.
@@ -133,11 +131,22 @@ pub(crate) fn run_all(
     commands: &[Vec<String>],
     on_line: &mut dyn FnMut(usize, &str),
 ) -> Result<Vec<i32>> {
-    let initrd = write_initramfs(machine, binaries, commands)?;
+    let initrd = archive::write(machine, binaries, commands)?;
+    boot(machine, &initrd, commands.len(), on_line)
+}
+
+/// Boots the machine from an archive of one's own, which is removed afterwards. What runs in it says [`MARKER`] and a
+/// number `answers` times. Lines come with the number of those before them; returns the numbers said.
+pub(crate) fn boot(
+    machine: &Machine<'_>,
+    initrd: &Path,
+    answers: usize,
+    on_line: &mut dyn FnMut(usize, &str),
+) -> Result<Vec<i32>> {
     let start = Instant::now();
-    let mut child = qemu(machine, &initrd).spawn().context("cannot start QEMU")?;
+    let mut child = qemu(machine, initrd).spawn().context("cannot start QEMU")?;
     let lines = console(&mut child)?;
-    let outcome = follow(machine, &lines, start, commands.len(), on_line);
+    let outcome = follow(machine, &lines, start, answers, on_line);
     // Killed only where it did not power off by itself.
     if outcome.is_err() {
         child.kill()?;
@@ -236,64 +245,4 @@ fn qemu(machine: &Machine<'_>, initrd: &Path) -> Command {
     command.args(["-append", &format!("console={console} quiet panic=-1 {}", machine.append)]);
     command.stdin(Stdio::null()).stdout(Stdio::piped());
     command
-}
-
-fn write_initramfs(machine: &Machine<'_>, binaries: &Binaries, commands: &[Vec<String>]) -> Result<PathBuf> {
-    let mut archive = Initramfs::default();
-    for folder in ["bin", "proc", "sys", "dev", "run", "tmp", "etc", "lib", "lib/modules"] {
-        archive.folder(folder);
-    }
-    archive.copy("init", &binaries.lineup)?;
-    archive.copy("bin/portwatch", &binaries.portwatch)?;
-    if machine.kernel.arch.name() == std::env::consts::ARCH {
-        archive.copy("bin/busybox", Path::new(apt::BUSYBOX.provides))?;
-        for applet in
-            ["sh", "cat", "ls", "ps", "sleep", "uname", "ip", "kill", "dmesg", "mount", "sysctl", "nc"]
-        {
-            archive.link(&format!("bin/{applet}"), "busybox");
-        }
-    }
-    add_modules(&mut archive, &machine.kernel.modules, "order")?;
-    add_modules(&mut archive, &machine.kernel.on_demand, "on-demand")?;
-    for (host, guest) in &machine.files {
-        archive.copy(guest, host)?;
-    }
-    archive.file("command", &commands.iter().flat_map(|command| line(command)).collect::<Vec<_>>());
-    let folder = project::target().join("vm");
-    fs::create_dir_all(&folder)?;
-    sweep(&folder)?;
-    let path = folder.join(format!("{}-{}.cpio", machine.kernel.release, std::process::id()));
-    fs::File::create(&path)?.write_all(&archive.finish())?;
-    Ok(path)
-}
-
-/// Modules, and their paths in a list of that name, one a line.
-fn add_modules(archive: &mut Initramfs, modules: &[PathBuf], list: &str) -> Result<()> {
-    let mut order = String::new();
-    for module in modules {
-        let name = module.file_name().unwrap_or_default().to_string_lossy();
-        archive.copy(&format!("lib/modules/{name}"), module)?;
-        order.push_str(&format!("/lib/modules/{name}\n"));
-    }
-    archive.file(&format!("lib/modules/{list}"), order.as_bytes());
-    Ok(())
-}
-
-/// Removes what runs left behind that were interrupted: archives whose process is gone.
-fn sweep(folder: &Path) -> Result<()> {
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
-        let pid = stem.rsplit_once('-').and_then(|(_, pid)| pid.parse::<u32>().ok());
-        if pid.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
-            // Gone already where another machine starts now; what stays costs room only.
-            let _ = fs::remove_file(path);
-        }
-    }
-    Ok(())
-}
-
-/// A command as /init reads it.
-fn line(command: &[String]) -> Vec<u8> {
-    [command.join("\0").as_bytes(), &[0, RECORD_SEPARATOR]].concat()
 }

@@ -33,6 +33,12 @@ pub(crate) const LIBC_ARM64: Package = package("libc6-dev-arm64-cross", "/usr/aa
 /// Strips the kernel-side object. The version is part of the name: the bytes of the object depend on it.
 pub(crate) const STRIP: Package = package("llvm-14", "llvm-strip-14");
 
+/// Makes a root folder of Debian.
+pub(crate) const DEBOOTSTRAP: Package = package("debootstrap", "debootstrap");
+/// The keys by which debootstrap knows Debian's packages.
+pub(crate) const KEYS: Package =
+    package("debian-archive-keyring", "/usr/share/keyrings/debian-archive-keyring.gpg");
+
 /// Installs those of the packages that are not there.
 pub(crate) fn install(packages: &[Package], why: &str) -> Result<()> {
     let missing: Vec<&str> = packages.iter().filter(|p| !is_there(p.provides)).map(|p| p.name).collect();

@@ -16,7 +16,7 @@ use crate::{cache, run};
 const FRESH: Duration = Duration::from_secs(3 * 24 * 3600);
 const SECURITY: &str = "-security";
 const UPDATES: &str = "-updates";
-const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+pub(crate) const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// apt with a state of its own, for some suites and one architecture.
 #[derive(Debug)]
@@ -149,7 +149,7 @@ impl Archive {
 }
 
 /// Where this machine gets Debian from, by its own apt's word.
-fn own_archive() -> Result<String> {
+pub(crate) fn own_archive() -> Result<String> {
     if let Some(base) = archive_labelled("Debian")? {
         return Ok(base);
     }

@@ -1,5 +1,5 @@
 //! `cargo xtask test`: all tests. Lane 1 needs no privilege, lane 2 this kernel and root, lane 3 other kernels in virtual
-//! machines.
+//! machines, lane 4 the real programs that portwatch works with.
 
 mod cells;
 mod document;
@@ -9,6 +9,7 @@ mod play;
 mod prototypes;
 mod rule;
 mod score;
+mod services;
 mod soak;
 
 use std::io::{BufRead as _, BufReader};
@@ -28,8 +29,8 @@ use score::Score;
 /// Run the tests: all lanes, or some
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {
-    /// 1: no privilege; 2: this kernel, as root; 3: other kernels in virtual machines
-    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=3))]
+    /// 1: no privilege; 2: this kernel, as root; 3: other kernels in virtual machines; 4: real services, systemd first
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=4))]
     lane: Vec<u8>,
     /// Lane 3: only kernels of this series
     #[arg(long, value_parser = ["5.10", "6.1", "6.12", "7.x"])]
@@ -99,6 +100,10 @@ pub(crate) fn run(args: &Args) -> Result<i32> {
         }
         let cells = lane_3(rows, &mut score);
         documents(args, &cells, &mut score);
+    }
+    if args.wants_lane(4) {
+        println!("lane 4: real services");
+        services::run(&mut score);
     }
     score.print();
     Ok(i32::from(!score.is_green()))

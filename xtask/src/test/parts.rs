@@ -70,7 +70,7 @@ fn who(place: &Place<'_>) -> Part {
 }
 
 /// Lines that begin with `ok` or `FAIL`; there must be some, and all must be good.
-fn all_ok(what: &str, played: &Played) -> Result<String> {
+pub(super) fn all_ok(what: &str, played: &Played) -> Result<String> {
     let count = |word: &str| played.lines.iter().filter(|line| line.starts_with(word)).count();
     let (good, bad) = (count("ok "), count("FAIL "));
     ensure!(good > 0 && bad == 0 && played.code == 0, "{good} ok, {bad} failed, exit code {}", played.code);
