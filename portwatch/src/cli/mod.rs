@@ -4,6 +4,7 @@ pub mod completions;
 pub mod demo;
 pub mod doctor;
 mod follow;
+pub mod history;
 pub mod man;
 mod printer;
 mod prototypes;
@@ -11,6 +12,7 @@ mod prototypes;
 mod tests;
 pub mod trace;
 mod values;
+mod when;
 pub mod who;
 
 pub use follow::{Conclusion, follow};
@@ -53,6 +55,8 @@ pub enum Command {
     Trace(Box<trace::TraceArgs>),
     /// Show everybody who holds a port now: clients too, not only listeners
     Who(who::WhoArgs),
+    /// Show refused calls of the past, and who had the port
+    History(Box<history::HistoryArgs>),
     /// Stage a stolen port in a network namespace of its own, and name the thief
     Demo(demo::DemoArgs),
     /// Tell what this kernel and these capabilities allow, and which backend would run
@@ -105,6 +109,7 @@ pub fn run(asked: Asked) -> anyhow::Result<ExitCode> {
         Asked::Run(command) => match *command {
             Command::Trace(args) => trace::run(*args),
             Command::Who(args) => who::run(&args),
+            Command::History(args) => history::run(&args),
             Command::Demo(args) => demo::run(&args),
             Command::Doctor(args) => doctor::run(&args),
             Command::Completions(args) => completions::run(&args),

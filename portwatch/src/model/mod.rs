@@ -7,6 +7,7 @@
 pub(crate) mod example;
 mod held;
 mod names;
+mod summary;
 mod time;
 mod wire;
 
@@ -14,6 +15,8 @@ pub use held::{HeldPort, HeldSocket, NamespaceRange};
 pub use names::{
     Action, AssignedBy, Cause, Errno, Evidence, Operation, Protocol, Role, State, UnnamedReason,
 };
+
+pub use summary::{PORTS_SHOWN, SummaryRow};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
