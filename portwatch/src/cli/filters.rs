@@ -75,7 +75,7 @@ impl FilterArgs {
 }
 
 /// A parser for values that have a spelling; a wrong one is answered with all of them.
-fn by_name<T: Copy + Send + Sync + 'static>(
+pub(super) fn by_name<T: Copy + Send + Sync + 'static>(
     values: &'static [T],
     spelling: fn(T) -> &'static str,
 ) -> impl clap::builder::TypedValueParser<Value = T> {

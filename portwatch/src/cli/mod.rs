@@ -5,6 +5,7 @@ pub mod completions;
 pub mod demo;
 pub mod doctor;
 pub mod filters;
+pub mod history;
 pub mod live;
 pub mod man;
 mod printer;
@@ -14,6 +15,7 @@ pub mod replay;
 mod tests;
 pub mod trace;
 pub(crate) mod values;
+mod when;
 pub mod who;
 
 pub use printer::{Printer, announce};
@@ -59,6 +61,8 @@ pub enum Command {
     Replay(Box<replay::ReplayArgs>),
     /// Show everybody who holds a port now: clients too, not only listeners
     Who(who::WhoArgs),
+    /// Show refused calls of the past, and who had the port
+    History(Box<history::HistoryArgs>),
     /// Stage a stolen port in a network namespace of its own, and name the thief
     Demo(demo::DemoArgs),
     /// Tell what this kernel and these capabilities allow, and which backend would run
@@ -113,6 +117,7 @@ pub fn run(asked: Asked) -> anyhow::Result<ExitCode> {
             Command::Agent(args) => agent::run(&args),
             Command::Replay(args) => replay::run(*args),
             Command::Who(args) => who::run(&args),
+            Command::History(args) => history::run(&args),
             Command::Demo(args) => demo::run(&args),
             Command::Doctor(args) => doctor::run(&args),
             Command::Completions(args) => completions::run(&args),

@@ -8,6 +8,7 @@ pub(crate) mod example;
 mod held;
 mod names;
 mod port_state;
+mod summary;
 mod time;
 mod wire;
 
@@ -16,6 +17,8 @@ pub use names::{
     Action, AssignedBy, Cause, Errno, Evidence, Operation, Protocol, Role, State, UnnamedReason,
 };
 pub use port_state::PortState;
+
+pub use summary::{PORTS_SHOWN, SummaryRow};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};

@@ -1,5 +1,6 @@
 //! Where conflicts are told: one trait, one file a form. Sinks see only the model.
 
+pub mod csv;
 pub mod journal;
 pub mod json;
 pub mod metrics;

@@ -18,11 +18,13 @@ mod schema;
 mod tests;
 mod writer;
 
-pub use query::{By, PORTS_SHOWN, Query, SummaryRow};
+pub use query::{By, Query};
 pub use reader::Reader;
 pub use retention::Retention;
 pub use run::{Counts, run, run_logging};
 pub use writer::Writer;
+
+pub use crate::model::SummaryRow;
 
 use rusqlite::ErrorCode;
 use std::path::{Path, PathBuf};

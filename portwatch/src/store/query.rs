@@ -4,7 +4,6 @@ use super::names::Wanted;
 use crate::model::{Cause, Protocol};
 use jiff::Timestamp;
 use rusqlite::types::Value;
-use serde::{Serialize, Serializer};
 use std::ops::RangeInclusive;
 
 /// Which conflicts; all that is given must hold, and what is empty asks for nothing.
@@ -55,35 +54,6 @@ impl By {
         }
     }
 }
-
-/// One group of a summary.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct SummaryRow {
-    /// What a person calls it: the unit, the pod, the container or the program; the class. In parentheses: not nameable.
-    pub name: String,
-    /// Conflicts.
-    pub conflicts: u64,
-    /// Refused calls.
-    pub refusals: u64,
-    /// Ports that were refused: the most refused first, no more than [`PORTS_SHOWN`].
-    pub ports: Vec<u16>,
-    /// How many different ports.
-    pub port_count: u64,
-    /// First refusal.
-    #[serde(serialize_with = "as_in_reports")]
-    pub first: Timestamp,
-    /// Latest refusal.
-    #[serde(serialize_with = "as_in_reports")]
-    pub last: Timestamp,
-}
-
-/// RFC 3339 with nine digits.
-fn as_in_reports<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&format_args!("{time:.9}"))
-}
-
-/// Ports listed in a row of a summary.
-pub const PORTS_SHOWN: usize = 8;
 
 /// Conditions and their values, in the same order.
 #[derive(Debug, Default)]

@@ -3,9 +3,9 @@
 use super::StoreError;
 use super::names::Wanted;
 use super::place::beside;
-use super::query::{By, Conditions, PORTS_SHOWN, Query, SummaryRow, timestamp};
+use super::query::{By, Conditions, Query, timestamp};
 use super::schema::{APPLICATION_ID, STEPS};
-use crate::model::Conflict;
+use crate::model::{Conflict, PORTS_SHOWN, SummaryRow};
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params_from_iter};
 use std::cell::Cell;
 use std::collections::BTreeMap;

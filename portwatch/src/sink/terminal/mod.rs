@@ -2,6 +2,7 @@
 //! where they are not wanted.
 
 mod held;
+mod history;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -9,6 +10,7 @@ mod wide;
 mod words;
 
 pub use held::write as write_held;
+pub use history::{History, write_summary};
 
 use super::Sink;
 use crate::model::Conflict;
