@@ -15,6 +15,7 @@ mod tests;
 pub mod trace;
 pub(crate) mod values;
 pub mod who;
+pub mod why;
 
 pub use printer::{Printer, announce};
 
@@ -59,6 +60,8 @@ pub enum Command {
     Replay(Box<replay::ReplayArgs>),
     /// Show everybody who holds a port now: clients too, not only listeners
     Who(who::WhoArgs),
+    /// Tell the story of the last refused port: who had it, how they got it, and what to do
+    Why(why::WhyArgs),
     /// Stage a stolen port in a network namespace of its own, and name the thief
     Demo(demo::DemoArgs),
     /// Tell what this kernel and these capabilities allow, and which backend would run
@@ -113,6 +116,7 @@ pub fn run(asked: Asked) -> anyhow::Result<ExitCode> {
             Command::Agent(args) => agent::run(&args),
             Command::Replay(args) => replay::run(*args),
             Command::Who(args) => who::run(&args),
+            Command::Why(args) => why::run(&args),
             Command::Demo(args) => demo::run(&args),
             Command::Doctor(args) => doctor::run(&args),
             Command::Completions(args) => completions::run(&args),

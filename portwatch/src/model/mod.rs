@@ -6,12 +6,14 @@
 #[cfg(test)]
 pub(crate) mod example;
 mod held;
+mod known;
 mod names;
 mod port_state;
 mod time;
 mod wire;
 
 pub use held::{HeldPort, HeldSocket, NamespaceRange};
+pub(crate) use known::short_id;
 pub use names::{
     Action, AssignedBy, Cause, Errno, Evidence, Operation, Protocol, Role, State, UnnamedReason,
 };

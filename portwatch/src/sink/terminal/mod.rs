@@ -2,6 +2,7 @@
 //! where they are not wanted.
 
 mod held;
+mod story;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -9,6 +10,7 @@ mod wide;
 mod words;
 
 pub use held::write as write_held;
+pub use story::write as write_story;
 
 use super::Sink;
 use crate::model::Conflict;
