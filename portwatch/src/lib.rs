@@ -28,3 +28,4 @@ pub mod store;
 pub mod tail;
 pub mod text;
 pub mod who;
+pub mod why;

@@ -10,6 +10,9 @@ pub use ports::{PortList, PortListError};
 
 use crate::model::{Action, Advice, AssignedBy, Cause, Conflict, Holder, Protocol, State, UnnamedReason};
 
+/// What is said of reserving a port while somebody has it.
+pub(crate) const DOES_NOT_FREE: &str = ". It does not free the port now";
+
 /// What the advice depends on beside the conflict itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Situation {
@@ -19,10 +22,10 @@ pub struct Situation {
     pub door: Option<u32>,
     /// `ip_local_reserved_ports` of the conflict's namespace, where it could be read.
     pub reserved: Option<String>,
-    /// The victim set SO_REUSEADDR.
-    pub victim_reuses: bool,
-    /// The first holder set it.
-    pub holder_reuses: bool,
+    /// Whether the victim set SO_REUSEADDR, where that is known.
+    pub victim_reuses: Option<bool>,
+    /// Whether the first holder had set it, where that is known.
+    pub holder_reuses: Option<bool>,
     /// Login names of victim and first holder, where they differ by uid.
     pub users: Option<(String, String)>,
 }
@@ -57,7 +60,7 @@ fn advice(action: Action, why: impl Into<String>, commands: Vec<String>) -> Advi
 
 fn reserve(conflict: &Conflict, situation: &Situation) -> Advice {
     let mut why = format!(
-        "keeps the kernel from choosing {} for clients; who asks for it by number still gets it. It does not free the port now",
+        "keeps the kernel from choosing {} for clients; who asks for it by number still gets it{DOES_NOT_FREE}",
         conflict.port
     );
     if conflict.netns != situation.own_netns {
@@ -105,12 +108,13 @@ fn free(conflict: &Conflict, situation: &Situation, holder: &Holder) -> Option<A
 
 fn closing(conflict: &Conflict, situation: &Situation, holder: &Holder) -> Vec<Advice> {
     let mut all = Vec::new();
-    let may_share = situation.victim_reuses && situation.holder_reuses;
+    let may_share = situation.victim_reuses == Some(true) && situation.holder_reuses == Some(true);
     if !(holder.ephemeral || may_share) {
         let missing = match (situation.victim_reuses, situation.holder_reuses) {
-            (false, true) => "the new socket did not set it",
-            (true, false) => "the closed one had not set it",
-            _ => "neither had set it",
+            (Some(false), Some(false)) => "neither had set it",
+            (Some(false), _) => "the new socket did not set it",
+            (_, Some(false)) => "the closed one had not set it",
+            _ => "whether both had is not known",
         };
         let why = format!(
             "SO_REUSEADDR lets a server take its port back at once if both sockets set it: {missing}"
@@ -174,7 +178,7 @@ fn previous_instance(situation: &Situation, holder: &Holder) -> Vec<Advice> {
         (None, None) => Vec::new(),
     };
     let mut all = vec![advice(Action::StopFirst, why, commands)];
-    if holder.assigned_by == AssignedBy::Accept && !situation.victim_reuses {
+    if holder.assigned_by == AssignedBy::Accept && situation.victim_reuses != Some(true) {
         let why = "only accepted connections are left of it: with SO_REUSEADDR on both sides the new one could listen beside them";
         all.push(advice(Action::SetOption, why, Vec::new()));
     }

@@ -150,7 +150,7 @@ fn every_cause_gets_advice_that_applies() {
     assert_eq!(first(Cause::ExplicitBind, false), Action::StopHolder);
     assert_eq!(first(Cause::KernelSocket, false), Action::Inspect);
     assert_eq!(first(Cause::Unknown, false), Action::Inspect);
-    let both = Situation { victim_reuses: true, holder_reuses: true, ..situation };
+    let both = Situation { victim_reuses: Some(true), holder_reuses: Some(true), ..situation };
     assert_eq!(actions(&conflict(Cause::TimeWait, false), &both), [Action::Wait]);
 }
 

@@ -17,6 +17,7 @@ pub mod trace;
 pub(crate) mod values;
 mod when;
 pub mod who;
+pub mod why;
 
 pub use printer::{Printer, announce};
 
@@ -63,6 +64,8 @@ pub enum Command {
     Who(who::WhoArgs),
     /// Show refused calls of the past, and who had the port
     History(Box<history::HistoryArgs>),
+    /// Tell the story of the last refused port: who had it, how they got it, and what to do
+    Why(why::WhyArgs),
     /// Stage a stolen port in a network namespace of its own, and name the thief
     Demo(demo::DemoArgs),
     /// Tell what this kernel and these capabilities allow, and which backend would run
@@ -118,6 +121,7 @@ pub fn run(asked: Asked) -> anyhow::Result<ExitCode> {
             Command::Replay(args) => replay::run(*args),
             Command::Who(args) => who::run(&args),
             Command::History(args) => history::run(&args),
+            Command::Why(args) => why::run(&args),
             Command::Demo(args) => demo::run(&args),
             Command::Doctor(args) => doctor::run(&args),
             Command::Completions(args) => completions::run(&args),

@@ -61,6 +61,12 @@ fn wrong_usage_is_one_clear_line() {
         ("trace --durtion 3s", "--duration"),
         ("trace extra", "extra"),
         ("tracer", "trace"),
+        ("why 80/icmp", "tcp, udp, udplite or sctp"),
+        ("why 0", "1 to 65535"),
+        ("why pid:x", "pid:4121"),
+        ("why --since soon", "-2h"),
+        ("why -o table", "[possible values: text, json]"),
+        ("why 80 90", "90"),
     ] {
         let error = parse(arguments(line)).expect_err(line);
         assert_eq!(error.code, ExitCode::Usage, "{line}");

@@ -4,7 +4,8 @@ use super::resolve::{self, Resolved};
 use super::{Lookups, Settings, cause};
 use crate::advise::{self, Situation};
 use crate::model::{Cause, Conflict, Errno, Operation, Process, Protocol, Range, SCHEMA, UnnamedReason};
-use portwatch_common::record::{Refusal, flag, refusal_flag};
+use portwatch_common::Socket;
+use portwatch_common::record::{Refusal, refusal_flag};
 
 /// Holders through which a namespace is looked for.
 const DOORS: usize = 4;
@@ -91,6 +92,7 @@ fn situation(
     let mut doors = doors.take(DOORS).chain([&conflict.victim]).map(|process| process.pid);
     let seen = doors.find_map(|pid| Some((pid, lookups.reserved_ports(conflict.netns, pid)?)));
     let (door, reserved) = seen.unzip();
+    let reuses = |socket: &Socket| resolve::options(socket).map(|options| options.reuse_address);
     let users = holder.filter(|holder| holder.uid != refusal.socket.uid).map(|holder| {
         let mut name = |uid| lookups.user_name(uid).unwrap_or_else(|| format!("uid {uid}"));
         (name(refusal.socket.uid), name(holder.uid))
@@ -99,8 +101,8 @@ fn situation(
         own_netns,
         door,
         reserved,
-        victim_reuses: refusal.socket.flags & flag::REUSE != 0,
-        holder_reuses: holder.is_some_and(|holder| holder.flags & flag::REUSE != 0),
+        victim_reuses: reuses(&refusal.socket),
+        holder_reuses: holder.as_ref().and_then(reuses),
         users,
     }
 }

@@ -6,6 +6,7 @@
 #[cfg(test)]
 pub(crate) mod example;
 mod held;
+mod known;
 mod names;
 mod port_state;
 mod summary;
@@ -13,6 +14,7 @@ mod time;
 mod wire;
 
 pub use held::{HeldPort, HeldSocket, NamespaceRange};
+pub(crate) use known::short_id;
 pub use names::{
     Action, AssignedBy, Cause, Errno, Evidence, Operation, Protocol, Role, State, UnnamedReason,
 };

@@ -29,7 +29,7 @@ use crate::probe::Assignments;
 use cgroup_id::CgroupPaths;
 use clock::WallClock;
 use containers::Containers;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use portwatch_common::{Socket, Task};
 use rooted::Root;
 use std::fs;
@@ -43,6 +43,9 @@ const INITIAL_PID_NAMESPACE: u64 = 0xEFFF_FFFC;
 
 /// Inode of the initial cgroup namespace (`PROC_CGROUP_INIT_INO`): no engine leaves a container in it on cgroup v2.
 const INITIAL_CGROUP_NAMESPACE: u64 = 0xEFFF_FFFB;
+
+/// How far two readings of one start time may lie apart: the clock may have been set a little in between.
+const SAME_START: SignedDuration = SignedDuration::from_secs(1);
 
 /// The world as it is now.
 #[derive(Debug)]
@@ -75,6 +78,31 @@ impl Live {
             clock: WallClock::new(),
             assignments: None,
         }
+    }
+
+    /// Whether a process that was described earlier still runs; `None` if that cannot be told from here.
+    pub fn still_runs(&mut self, process: &crate::model::Process) -> Option<bool> {
+        if !self.same_pids {
+            return None;
+        }
+        let Some(now) = process::read(&self.proc, process.pid) else {
+            // Without rights /proc may hide the processes of others.
+            return if process::exists(process.pid) { None } else { Some(false) };
+        };
+        let start = self.clock.at(now.id.start_ns());
+        let is_same = process.start_time.map(|then| start.duration_since(then).abs() <= SAME_START);
+        match is_same {
+            Some(true) => Some(process::is_alive(&self.proc, now.id)),
+            // The clock may have been set meanwhile: another start time proves nothing of a process of the same name.
+            _ if crate::text::lossy(&now.comm) == process.comm => None,
+            Some(false) => Some(false),
+            None => None,
+        }
+    }
+
+    /// When this machine was started.
+    pub fn booted(&mut self) -> Timestamp {
+        self.clock.at(0)
     }
 
     /// Answers also from the kernel side's records.

@@ -38,6 +38,12 @@ pub(super) fn read(proc: &Path, pid: u32) -> Option<ProcessInfo> {
     Some(ProcessInfo { id, comm, exe, arguments, uid, cgroup })
 }
 
+/// Whether anybody has the pid, also where /proc does not show them.
+pub(super) fn exists(pid: u32) -> bool {
+    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+    pid.is_some_and(|pid| rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
+}
+
 /// Who has the pid now.
 pub(super) fn identity(proc: &Path, pid: u32) -> Option<ProcessId> {
     let stat = fs::read(proc.join(pid.to_string()).join("stat")).ok()?;

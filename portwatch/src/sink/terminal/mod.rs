@@ -3,6 +3,7 @@
 
 mod held;
 mod history;
+mod story;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -11,6 +12,7 @@ mod words;
 
 pub use held::write as write_held;
 pub use history::{History, write_summary};
+pub use story::write as write_story;
 
 use super::Sink;
 use crate::model::Conflict;

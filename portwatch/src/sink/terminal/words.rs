@@ -1,5 +1,6 @@
 //! The words of the terminal: names, reasons and durations, short enough for a column. All text is printable.
 
+pub(super) use crate::model::short_id;
 use crate::model::{Action, Advice, AssignedBy, Cause, Conflict, Holder, Process, UnnamedReason};
 use crate::text;
 use jiff::Timestamp;
@@ -11,25 +12,7 @@ pub(super) fn process(process: &Process) -> (String, String) {
 
 /// What a person calls it: the pod, the container or the service; nothing for a program of a login.
 pub(super) fn known_as(process: &Process) -> Option<String> {
-    let pod = process.pod_name.as_deref().map(|pod| {
-        let namespace = process.pod_namespace.as_deref().map_or_else(String::new, |name| format!("{name}/"));
-        let container = process.container_name.as_deref().map_or_else(String::new, |name| format!(" {name}"));
-        format!("{namespace}{pod}{container}")
-    });
-    let service = process.unit.as_deref().filter(|unit| unit.ends_with(".service"));
-    let service = service.filter(|unit| !unit.starts_with("user@"));
-    let container = process.container_name.as_deref().map(|name| match service {
-        Some(unit) => format!("{name} {unit}"),
-        None => name.to_owned(),
-    });
-    let id = process.container.as_deref().map(|id| format!("container {}", short_id(id)));
-    let known = pod.or(container).or(id).or_else(|| service.map(str::to_owned))?;
-    Some(text::printable(&known).into_owned())
-}
-
-/// An id as far as the engines' own lists show it.
-pub(super) fn short_id(id: &str) -> &str {
-    if id.len() == 64 && id.is_ascii() { &id[..12] } else { id }
+    process.known_as().map(|known| text::printable(&known).into_owned())
 }
 
 /// Who has it, as name and tail; with room, that it has exited.

@@ -1,0 +1,9 @@
+//! Stories of made-up conflicts.
+
+mod clash;
+mod finding;
+mod golden;
+mod stored;
+mod table;
+mod today;
+mod world;
