@@ -43,10 +43,7 @@ impl Agent {
     pub(super) fn wait_until_ready(&mut self, deadline: Duration) -> Result<()> {
         let start = Instant::now();
         loop {
-            let said = match self.get("/readyz") {
-                Ok(_) => return Ok(()),
-                Err(error) => error,
-            };
+            let Err(said) = self.get("/readyz") else { return Ok(()) };
             let ended = self.child.try_wait()?;
             ensure!(
                 ended.is_none() && start.elapsed() < deadline,
