@@ -3,4 +3,5 @@
 pub(crate) mod apt;
 pub(crate) mod archive;
 pub(crate) mod bpf_linker;
+pub(crate) mod prometheus;
 pub(crate) mod rust_src;

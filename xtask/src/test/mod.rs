@@ -6,6 +6,7 @@ mod document;
 mod matrix;
 mod parts;
 mod play;
+mod prometheus;
 mod prototypes;
 mod rule;
 mod score;
@@ -159,6 +160,8 @@ fn lane_2(backends: &[&str], score: &mut Score) -> Result<()> {
             score.part("this kernel", &part, played);
         }
     }
+    let scraped = prometheus::check(&binaries.portwatch);
+    score.judge("the real Prometheus", scraped.map(|said| println!("    {said}")));
     Ok(())
 }
 
