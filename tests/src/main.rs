@@ -4,6 +4,7 @@
 
 mod actor;
 mod actor_main;
+mod agent;
 mod bench;
 mod case;
 mod cgroup;
@@ -89,6 +90,12 @@ enum Role {
         #[arg(long, value_name = "PATH")]
         portwatch: PathBuf,
     },
+    /// Run a real agent, and compare what history, why, metrics and the live tail say with what really happened
+    Agent {
+        /// The program to judge
+        #[arg(long, value_name = "PATH")]
+        portwatch: PathBuf,
+    },
     /// Measure what taking and giving back a port costs, with portwatch and without
     Bench {
         /// The program to measure
@@ -151,6 +158,7 @@ fn main() -> ExitCode {
         Role::Record { portwatch, backend, only, print } => record::run(&portwatch, backend, &only, print),
         Role::Stage { only } => stage::run(&only),
         Role::Who { portwatch } => who::run(&portwatch),
+        Role::Agent { portwatch } => agent::run(&portwatch),
         Role::Bench { portwatch, backend, rounds, operations } => {
             bench::run(&portwatch, &backend, bench::Effort { rounds, operations })
         }

@@ -110,7 +110,7 @@ mod tests {
         let mut fan = Fan::default();
         let (go, wait) = channel::<()>();
         let (seen, heard) = channel();
-        fan.start("stuck", move |_from| drop(wait.recv())).expect("a thread");
+        fan.start("stuck", move |_from| wait.recv().unwrap_or_default()).expect("a thread");
         fan.start("quick", move |from| from.iter().for_each(|told| seen.send(told.is_new).expect("heard")))
             .expect("a thread");
         for _ in 0..IN_FLIGHT + 10 {

@@ -4,15 +4,20 @@ use super::live::{self, Via, ViaArgs};
 use super::trace::Output;
 use super::values;
 use crate::exit_code::{ExitCode, Refused};
-use crate::model::HeldPort;
+use crate::model::{Earlier, HeldPort};
 use crate::owner::{Live, netns};
 use crate::sink::json;
 use crate::sink::terminal::{self, Form};
+use crate::store::{self, Reader};
 use crate::tail::client::Agent;
 use crate::who::{Query, Scope, answer};
 use clap::Args;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+
+/// Conflicts of the past that are shown of each port.
+const EARLIER: u32 = 3;
+const NO_HISTORY: &str = "who held the port earlier is not known: no portwatch agent runs to remember it";
 
 /// Width of lines that go into a file or a pipe.
 const UNBOUNDED: usize = 100;
@@ -44,6 +49,10 @@ pub struct WhoArgs {
     #[command(flatten)]
     via: ViaArgs,
 
+    /// The history of the agent [default: /var/lib/portwatch/history.db]
+    #[arg(long, value_name = "PATH")]
+    store: Option<PathBuf>,
+
     /// Do not use BPF: no look at the open sockets of all network namespaces
     #[arg(long)]
     no_bpf: bool,
@@ -69,7 +78,7 @@ pub fn run(args: &WhoArgs) -> anyhow::Result<ExitCode> {
     // Root sees as much as the agent does.
     let is_own = args.no_bpf || (args.via.via == Via::Auto && rustix::process::geteuid().is_root());
     let via = ViaArgs { via: live::check(args.via.via, &[("--no-bpf", is_own)])?, ..args.via.clone() };
-    let ports = match via.reach(|path| Agent::who(path, &args.port))? {
+    let mut ports = match via.reach(|path| Agent::who(path, &args.port))? {
         Some(ports) => within(ports, &scope),
         None => answer(&args.port, &scope, !args.no_bpf, &mut Live::new()),
     };
@@ -77,8 +86,29 @@ pub fn run(args: &WhoArgs) -> anyhow::Result<ExitCode> {
         let why = ports.into_iter().next().map(|port| port.unseen.join("; ")).unwrap_or_default();
         anyhow::bail!("no network namespace could be looked into: {why}");
     }
+    remember(&mut ports, args);
     show(&ports, args.output)?;
     Ok(ExitCode::Done)
+}
+
+/// Adds what the agent's history knows of the ports, or says why it knows nothing.
+fn remember(ports: &mut [HeldPort], args: &WhoArgs) {
+    let path = args.store.as_deref().unwrap_or(Path::new(store::DEFAULT_PATH));
+    let history = Reader::open(path);
+    for (port, query) in ports.iter_mut().zip(&args.port) {
+        let asked = store::Query {
+            ports: vec![query.port..=query.port],
+            protocol: query.protocol,
+            limit: Some(EARLIER),
+            ..store::Query::default()
+        };
+        let found = history.as_ref().map_err(ToString::to_string);
+        match found.and_then(|history| history.conflicts(&asked).map_err(|error| error.to_string())) {
+            Ok(conflicts) => port.earlier = conflicts.into_iter().map(Earlier::from).collect(),
+            Err(_) if !path.exists() => port.unseen.push(NO_HISTORY.to_owned()),
+            Err(error) => port.unseen.push(format!("who held the port earlier: {error}")),
+        }
+    }
 }
 
 /// The agent answers for all namespaces.

@@ -1,6 +1,8 @@
 //! Who holds a port now: plain data, in exactly the shape and order of its JSON. Schema 1; fields are only ever added.
 
-use super::{Advice, AssignedBy, Evidence, Process, Protocol, Range, Role, State, UnnamedReason, time};
+use super::{
+    Advice, AssignedBy, Cause, Conflict, Evidence, Process, Protocol, Range, Role, State, UnnamedReason, time,
+};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -21,10 +23,39 @@ pub struct HeldPort {
     pub holders: Vec<HeldSocket>,
     /// The namespaces that were looked into.
     pub namespaces: Vec<NamespaceRange>,
+    /// The last times that the port was refused to somebody, and who had it then, by the agent's history; the newest first.
+    #[serde(default)]
+    pub earlier: Vec<Earlier>,
     /// What could not be seen and why, and what would help.
     pub unseen: Vec<String>,
     /// What to do, if a client may take the port at any time.
     pub advice: Vec<Advice>,
+}
+
+/// A conflict over the port, in the past.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Earlier {
+    /// Of the conflict: `portwatch why ID` tells its story.
+    pub id: String,
+    /// Of the latest refusal: whoever is named had the port then.
+    #[serde(with = "time")]
+    pub time: Timestamp,
+    /// Refusals.
+    pub count: u64,
+    /// Who was refused.
+    pub victim: Process,
+    /// Who had the port; `null` if that could not be said.
+    pub holder: Option<Process>,
+    /// How, and in what way it was in the way.
+    pub cause: Cause,
+}
+
+impl From<Conflict> for Earlier {
+    fn from(conflict: Conflict) -> Self {
+        let holder = conflict.holders.into_iter().next().and_then(|holder| holder.process.or(holder.creator));
+        let Conflict { id, time, count, victim, cause, .. } = conflict;
+        Self { id, time, count, victim, holder, cause }
+    }
 }
 
 /// A socket on the port.

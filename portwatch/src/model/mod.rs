@@ -13,7 +13,7 @@ mod summary;
 mod time;
 mod wire;
 
-pub use held::{HeldPort, HeldSocket, NamespaceRange};
+pub use held::{Earlier, HeldPort, HeldSocket, NamespaceRange};
 pub(crate) use known::short_id;
 pub use names::{
     Action, AssignedBy, Cause, Errno, Evidence, Operation, Protocol, Role, State, UnnamedReason,

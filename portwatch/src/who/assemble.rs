@@ -36,6 +36,7 @@ pub(super) fn port(
         protocols: PROTOCOLS.into_iter().filter(|protocol| query.wants(*protocol)).collect(),
         holders,
         namespaces: look.views.iter().map(|view| namespace(query.port, view)).collect(),
+        earlier: Vec::new(),
         unseen,
         advice,
     }

@@ -113,5 +113,4 @@ pub(super) fn of_holders(notes: &mut Vec<String>, holders: &[HeldSocket]) {
                 .to_owned(),
         );
     }
-    notes.push("who held the port earlier is not known: no portwatch agent runs to remember it".to_owned());
 }

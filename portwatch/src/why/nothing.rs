@@ -33,9 +33,7 @@ pub fn nothing(target: &Target, since: Option<&str>, silence: Silence<'_>, held:
     }
     parts.push(past(silence));
     if let Some(held) = held {
-        // The last of these says that nobody remembers the past, which was just told.
-        let seen = held.unseen.iter().filter(|note| !note.starts_with("who held the port earlier"));
-        parts.extend(seen.map(|note| Part::text(About::Note, format!("{}.", printable(note)))));
+        parts.extend(held.unseen.iter().map(|note| Part::text(About::Note, format!("{}.", printable(note)))));
     }
     Story { parts }
 }

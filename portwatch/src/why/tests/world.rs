@@ -30,6 +30,7 @@ pub(super) fn present(process: Life, socket: Hold) -> Present {
         protocols: vec![Protocol::Tcp],
         holders: Vec::new(),
         namespaces: vec![NamespaceRange { netns: HERE, netns_name: None, own: true, range: None }],
+        earlier: Vec::new(),
         unseen: Vec::new(),
         advice: Vec::new(),
     };

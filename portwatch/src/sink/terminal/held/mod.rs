@@ -6,8 +6,9 @@ mod tests;
 
 use super::wide::{self, wrap};
 use super::{BOLD, COMMAND, CULPRIT, DIM, Form, words};
-use crate::model::{HeldPort, HeldSocket, NamespaceRange, Role};
+use crate::model::{HeldPort, HeldSocket, NamespaceRange, Process, Role};
 use crate::text::{self, printable};
+use jiff::tz::TimeZone;
 use rows::{Line, Row};
 use std::io::{self, Write};
 
@@ -34,6 +35,7 @@ pub fn write(out: &mut impl Write, ports: &[HeldPort], form: Form, width: usize)
                 Form::Wide => inside.iter().try_for_each(|held| paragraph(out, held))?,
             }
         }
+        earlier(out, port)?;
         for advice in &port.advice {
             let commands = &advice.commands[..advice.commands.len().min(1)];
             for command in commands {
@@ -63,6 +65,24 @@ fn headline(out: &mut impl Write, port: &HeldPort, width: usize) -> io::Result<(
     writeln!(out, "{BOLD}{begin}{BOLD:#}{CULPRIT}{}{CULPRIT:#}", lines.next().unwrap_or_default())?;
     for line in lines {
         writeln!(out, "{:indent$}{CULPRIT}{line}{CULPRIT:#}", "", indent = begin.len())?;
+    }
+    Ok(())
+}
+
+/// Who had it when somebody was refused.
+fn earlier(out: &mut impl Write, port: &HeldPort) -> io::Result<()> {
+    let name = |process: &Process| format!("{}[{}]", printable(&process.comm), process.pid);
+    for one in &port.earlier {
+        let time = one.time.to_zoned_datetime(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S");
+        let holder = one.holder.as_ref().map_or_else(|| "nobody who could be named".to_owned(), name);
+        let times = if one.count == 1 { String::new() } else { format!(" ({} times)", one.count) };
+        writeln!(
+            out,
+            "{INDENT}{DIM}earlier:{DIM:#} {time} {} was refused{times}; {holder} had it ({}); {COMMAND}portwatch why {}{COMMAND:#}",
+            name(&one.victim),
+            one.cause,
+            printable(&one.id),
+        )?;
     }
     Ok(())
 }

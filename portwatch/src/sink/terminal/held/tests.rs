@@ -42,6 +42,7 @@ fn port(holders: Vec<HeldSocket>) -> HeldPort {
         protocols: vec![Protocol::Tcp, Protocol::Udp],
         holders,
         namespaces: vec![NamespaceRange { netns: 7, netns_name: None, own: true, range }],
+        earlier: Vec::new(),
         unseen: vec!["one".to_owned(), "who held it earlier is not known".to_owned()],
         advice: Vec::new(),
     }
