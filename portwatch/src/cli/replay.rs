@@ -74,7 +74,7 @@ pub fn run(args: ReplayArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn show(input: impl Read, name: &str, args: ReplayArgs) -> anyhow::Result<ExitCode> {
-    let (reader, header) = Reader::open(input).map_err(|error| refused(name, error))?;
+    let (reader, header) = Reader::open(input).map_err(|error| refused(name, &error))?;
     announce(&header)?;
     let filter = args.filter.filter(header.settings.own_netns)?;
     let mut printer = Printer::to_stdout(args.output, filter, args.count);
@@ -93,7 +93,7 @@ fn show(input: impl Read, name: &str, args: ReplayArgs) -> anyhow::Result<ExitCo
         )?;
     }
     if let Some(fault) = replay.fault {
-        return Err(refused(name, fault).context("what stands before was replayed"));
+        return Err(refused(name, &fault).context("what stands before was replayed"));
     }
     Ok(if args.check && summary.conflicts > 0 { ExitCode::Found } else { ExitCode::Done })
 }
@@ -141,7 +141,7 @@ fn announce(header: &Header) -> io::Result<()> {
     Ok(())
 }
 
-fn refused(name: &str, error: ReadError) -> anyhow::Error {
+fn refused(name: &str, error: &ReadError) -> anyhow::Error {
     let message = format!("{name} is {}", text::printable(&error.to_string()));
     match error {
         ReadError::Format(_) | ReadError::Layout { .. } => Refused::unsupported(message).into(),

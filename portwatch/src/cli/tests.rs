@@ -33,6 +33,7 @@ fn flags_become_options() {
     assert_eq!(plain.filter, Filter::default());
     assert_eq!((plain.output, plain.backend), (Output::Table, BackendChoice::Auto));
     assert!(!plain.check && plain.count.is_none() && plain.duration.is_none() && plain.table_size.is_none());
+    assert_eq!((plain.record, options("trace --record f.rec").record), (None, Some("f.rec".into())));
 
     let all = options(
         "trace --port 80,8000-8010 --port 9 --pid 7 --comm nginx --uid 33 --unit nginx --netns self --protocol udp \
@@ -59,6 +60,9 @@ fn wrong_usage_is_one_clear_line() {
         ("trace -o xml", "[possible values: table, wide, json]"),
         ("trace --backend magic", "tracepoint"),
         ("trace --durtion 3s", "--duration"),
+        ("replay", "<FILE>"),
+        ("replay f --backend fexit", "--backend"),
+        ("replay f --port 0", "a port is a number from 1 to 65535"),
         ("trace extra", "extra"),
         ("tracer", "trace"),
         ("why 80/icmp", "tcp, udp, udplite or sctp"),
@@ -83,6 +87,11 @@ fn an_unreadable_namespace_is_wrong_usage() {
     let error = args.options().expect_err("no such file");
     assert_eq!(error.code, ExitCode::Usage);
     assert!(error.message.starts_with("--netns /nonexistent/ns: No such file"), "{}", error.message);
+}
+
+#[test]
+fn a_namespace_may_be_given_by_number() {
+    assert_eq!(options("trace --netns 4026531840").filter.netns, Some(4_026_531_840));
 }
 
 #[test]

@@ -46,7 +46,7 @@ impl Fickle {
 impl Lookups for Fickle {
     fn process(&mut self, id: ProcessId) -> Option<ProcessInfo> {
         let count = self.next();
-        (count % 5 != 0).then(|| ProcessInfo {
+        (!count.is_multiple_of(5)).then(|| ProcessInfo {
             id,
             comm: vec![b'c', 0xff, b'0' + u8::try_from(count % 10).expect("a digit")],
             exe: Some(format!("/opt/{count}")),
@@ -82,7 +82,7 @@ impl Lookups for Fickle {
     }
 
     fn alive(&mut self, _: ProcessId) -> Option<bool> {
-        Some(self.next() % 2 == 0)
+        Some(self.next().is_multiple_of(2))
     }
 
     fn ended_ns(&mut self, task: &Task) -> Option<u64> {
