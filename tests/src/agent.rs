@@ -148,9 +148,9 @@ fn port_taken(program: &Path) -> Result<String> {
 
 /// The disk is full: the agent goes on, and what it could not keep is counted.
 fn full_disk(program: &Path) -> Result<String> {
-    const CONFLICTS: usize = 200;
+    const CONFLICTS: usize = 300;
     let folder = Folder::new("full")?;
-    let _disk = disk::Small::mount(&folder.store_folder(), 256 << 10)?;
+    let _disk = disk::Small::mount(&folder.store_folder(), 1 << 20)?;
     let mut scene = Scene::new()?;
     let agent = Daemon::start(program, &folder, &scene.netns, &Setup::default())?;
     for _ in 0..CONFLICTS {

@@ -34,6 +34,7 @@ use std::io::{self, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinHandle;
 
 /// Reads the configuration again.
 pub type Load<'a> = &'a dyn Fn() -> Result<Config, Refused>;
@@ -65,11 +66,17 @@ impl Places {
         Ok(Self { tail, metrics })
     }
 
-    fn open(self, gauge: &Gauge, hub: &Hub, metrics: &Arc<Metrics>) -> anyhow::Result<()> {
-        if let Some(server) = self.tail {
+    /// Serves what they are for; the task is that of the socket, whose file goes with it.
+    fn open(
+        self,
+        gauge: &Gauge,
+        hub: &Hub,
+        metrics: &Arc<Metrics>,
+    ) -> anyhow::Result<Option<JoinHandle<()>>> {
+        let tail = self.tail.map(|server| {
             say(&server.notices);
-            tokio::spawn(server.run(hello(gauge), hub.clone(), who_now()));
-        }
+            tokio::spawn(server.run(hello(gauge), hub.clone(), who_now()))
+        });
         if let Some((server, web)) = self.metrics {
             let address = server.local_addr().context("the metrics' socket does not tell its address")?;
             let scheme = if web.as_ref().is_some_and(WebConfig::is_tls) { "https" } else { "http" };
@@ -86,7 +93,7 @@ impl Places {
                 }
             });
         }
-        Ok(())
+        Ok(tail)
     }
 }
 
@@ -110,7 +117,7 @@ async fn serve(config: Config, load: Load<'_>) -> anyhow::Result<ExitCode> {
         store_errors: store_errors(&sinks),
     })?;
     io::stderr().write_all(&announced)?;
-    places.open(&pipeline.gauge, &hub, &metrics)?;
+    let tail = places.open(&pipeline.gauge, &hub, &metrics)?;
     let manager = Manager::new();
     notify::ready();
     let mut audience = Agent {
@@ -126,6 +133,11 @@ async fn serve(config: Config, load: Load<'_>) -> anyhow::Result<ExitCode> {
     let conclusion = follow(events, correlator, lookups, &mut recorder, &mut audience, None, end).await?;
     notify::stopping();
     drop(watch);
+    if let Some(tail) = tail {
+        tail.abort();
+        // Waited for, so that the file is gone before the process is; that it was aborted is no news.
+        let _ = tail.await;
+    }
     say(&lock(&sinks).end());
     let mut all = pipeline.losses(recorder.as_mut());
     all.extend(lock(&sinks).lost());
