@@ -77,7 +77,7 @@ fn a_restart_loop_with_a_past() {
         is_cut: false,
         note: Some("Nothing is recorded about port 4121; this is about pid 4121.".into()),
         gaps: vec!["1 report could not be read back and was left out.".into()],
-        filter: "--pid 4121".into(),
+        filter: String::new(),
     };
     compare("restart-loop", &told(&found, &present(Life::Runs, Hold::LetGo)));
 }
