@@ -99,7 +99,7 @@ fn nothing_recorded() {
     let target = Target::Port { port: 50010, protocol: None };
     let java = of_cause(Cause::EphemeralClient).holders[0].process.clone();
     let held = HeldPort {
-        holders: vec![held(Role::Client, java.clone()), held(Role::TimeWait, None)],
+        holders: vec![held(Role::Client, java), held(Role::TimeWait, None)],
         unseen: vec!["TIME_WAIT keeps no owner; only a running portwatch would know".into()],
         ..present(Life::Unknown, Hold::NotSeen).port.expect("seen")
     };
