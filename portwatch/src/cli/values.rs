@@ -1,9 +1,6 @@
 //! The values of flags: text → meaning, each with the one line that a wrong one is answered with. Pure.
 
 use crate::who::{PROTOCOLS, Query};
-use jiff::Timestamp;
-use jiff::civil::DateTime;
-use jiff::tz::TimeZone;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -42,20 +39,6 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let wanted = || "a duration is written like 30s, 2m or 1h30m, and longer than nothing".to_owned();
     let parsed = text.parse::<jiff::SignedDuration>().map_err(|_| wanted())?;
     Duration::try_from(parsed).ok().filter(|duration| !duration.is_zero()).ok_or_else(wanted)
-}
-
-/// `-2h`, a time of the local zone such as `2026-11-23 03:00`, or RFC 3339.
-pub(super) fn moment(text: &str) -> Result<Timestamp, String> {
-    let wanted = || "a time is written like -2h, \"2026-11-23 03:00\" or 2026-11-23T03:00:00Z".to_owned();
-    if let Ok(time) = text.parse::<Timestamp>() {
-        return Ok(time);
-    }
-    if let Some(back) = text.strip_prefix('-').filter(|back| !back.starts_with('-')) {
-        let span = back.parse::<jiff::SignedDuration>().map_err(|_| wanted())?;
-        return Timestamp::now().checked_sub(span).map_err(|_| wanted());
-    }
-    let civil = text.parse::<DateTime>().map_err(|_| wanted())?;
-    TimeZone::system().to_timestamp(civil).map_err(|_| wanted())
 }
 
 /// A count of one or more.
@@ -109,21 +92,6 @@ mod tests {
         assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
         for wrong in ["", "0s", "-3s", "soon", "30"] {
             assert!(duration(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn moments() {
-        let ago = |text: &str| Timestamp::now().duration_since(moment(text).expect(text)).as_secs();
-        assert!((7_199..7_260).contains(&ago("-2h")) && (89..150).contains(&ago("-1m 30s")));
-        let utc = moment("2026-11-23T03:00:00Z").expect("RFC 3339");
-        assert_eq!(moment("2026-11-23 04:00+01:00"), Ok(utc));
-        let local =
-            TimeZone::system().to_timestamp(jiff::civil::date(2026, 11, 23).at(3, 0, 0, 0)).expect("a time");
-        assert_eq!(moment("2026-11-23 03:00"), Ok(local));
-        assert!(moment("2026-11-23").is_ok(), "midnight");
-        for wrong in ["", "soon", "--2h", "-", "2h", "2026-13-01", "03:00"] {
-            assert!(moment(wrong).expect_err(wrong).contains("-2h"), "{wrong}");
         }
     }
 

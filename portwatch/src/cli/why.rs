@@ -1,13 +1,14 @@
 //! `portwatch why`: the story of the last conflict.
 
-use super::values;
+use super::{history, when};
 use crate::exit_code::{ExitCode, Refused};
 use crate::model::{Conflict, HeldPort, SCHEMA};
 use crate::owner::Live;
-use crate::sink::json;
 use crate::sink::terminal;
+use crate::sink::{journal, json};
 use crate::store::{self, Reader, StoreError};
 use crate::why::{self, About, Found, Part, Present, Silence, Story, Target};
+use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -27,6 +28,7 @@ Examples:
   portwatch why nginx.service        of a unit, refused or in the way; also: nginx, pid:4121
   portwatch why 2c3d4e5f6-1019       the one that has this id
   portwatch why nginx --since -2h    nothing older
+  portwatch why nginx.service --journal     the story also for journalctl -u nginx.service
   portwatch why 50010 -o json | jq -r '.story[] | .text, .commands[]'
 
 A bare number up to 65535 is a port; if nothing is recorded about it, it is tried as a pid. A name is
@@ -48,8 +50,8 @@ pub struct WhyArgs {
     #[arg(value_name = "TARGET", value_parser = Target::parse)]
     target: Option<Target>,
 
-    /// Nothing older: -2h, "2026-11-23 03:00", or RFC 3339
-    #[arg(long, value_name = "T", value_parser = values::moment, allow_hyphen_values = true)]
+    /// Nothing older: -2h, "1d 3h", yesterday, 03:12, "2026-11-23 03:00", RFC 3339
+    #[arg(long, value_name = "T", value_parser = when::flag, allow_hyphen_values = true)]
     since: Option<Timestamp>,
 
     /// Where the agent has recorded conflicts
@@ -59,6 +61,10 @@ pub struct WhyArgs {
     /// How the answer is shown
     #[arg(short, long, value_name = "FORM", value_enum, default_value_t)]
     output: Form,
+
+    /// Write the story into the journal too, under the unit that was asked about, else under the victim's
+    #[arg(long)]
+    journal: bool,
 }
 
 /// How the answer is shown.
@@ -100,7 +106,23 @@ pub fn run(args: &WhyArgs) -> anyhow::Result<ExitCode> {
     let present = why::look(last, now, &mut Live::new());
     let story = why::stories(&found, &present, &TimeZone::system(), now);
     show(&target, &found, Some(&present), &story, args.output)?;
+    if args.journal {
+        write_to_journal(&target, last, &story)?;
+    }
     Ok(ExitCode::Found)
+}
+
+/// One record, which `journalctl -u UNIT` shows beside the unit's own complaint.
+fn write_to_journal(target: &Target, last: &Conflict, story: &Story) -> anyhow::Result<()> {
+    let unit = match target {
+        Target::Unit(unit) => Some(unit),
+        _ => last.victim.unit.as_ref(),
+    };
+    let unit = unit.ok_or_else(|| {
+        Refused::usage("--journal: the story is of no systemd unit; say one, as in `portwatch why nginx.service --journal`")
+    })?;
+    journal::send_story(unit, &story.to_string())
+        .context("--journal: the story could not be written to the journal of this host")
 }
 
 /// What can be told though nothing is recorded.
@@ -153,12 +175,13 @@ fn show(
 
 /// The history; `None` if there is none where it usually is.
 fn open(path: &Path, is_named: bool) -> anyhow::Result<Option<Reader>> {
-    match Reader::open(path) {
+    match history::open(path) {
         Ok(reader) => Ok(Some(reader)),
-        Err(StoreError::Missing(_)) if !is_named => Ok(None),
-        Err(error @ StoreError::Forbidden { .. }) => {
-            Err(Refused::unsupported(format!("{error} (sudo portwatch why …)")).into())
-        }
-        Err(error) => Err(error.into()),
+        Err(error) if !is_named && is_missing(&error) => Ok(None),
+        Err(error) => Err(error),
     }
+}
+
+fn is_missing(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(StoreError::Missing(_)))
 }

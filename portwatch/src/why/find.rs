@@ -26,7 +26,7 @@ pub struct Found {
     pub note: Option<String>,
     /// What may be missing, in sentences.
     pub gaps: Vec<String>,
-    /// What the others are asked for with in `portwatch history`.
+    /// What the others are asked for with in `portwatch history`; empty where that has no flag for it.
     pub filter: String,
 }
 
@@ -45,7 +45,8 @@ fn search(history: &dyn History, target: &Target, since: Option<Timestamp>) -> a
     match target {
         Target::Last => search.last(),
         Target::Port { port, protocol } => {
-            let filter = format!("--port {port}");
+            let of = protocol.map_or_else(String::new, |protocol| format!(" --protocol {protocol}"));
+            let filter = format!("--port {port}{of}");
             let query = Query { ports: vec![*port..=*port], protocol: *protocol, ..search.base.clone() };
             let found = search.ask(&query, filter)?;
             if !found.conflicts.is_empty() || protocol.is_some() {
@@ -85,7 +86,7 @@ impl Search<'_> {
     }
 
     fn pid(&self, pid: u32) -> anyhow::Result<Found> {
-        self.ask(&Query { pid: Some(pid), ..self.base.clone() }, format!("--pid {pid}"))
+        self.ask(&Query { pid: Some(pid), ..self.base.clone() }, String::new())
     }
 
     /// Where the unit was refused; failing that where it was in the way.
@@ -97,7 +98,7 @@ impl Search<'_> {
         if !found.conflicts.is_empty() {
             return Ok(found);
         }
-        Ok(self.ask(&either, format!("--unit {word}"))?.noted(in_the_way(unit)))
+        Ok(self.ask(&either, format!("--culprit {word}"))?.noted(in_the_way(unit)))
     }
 
     /// By victim, by culprit, by unit, and by as much of the name as the kernel keeps.

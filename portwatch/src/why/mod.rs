@@ -36,7 +36,7 @@ pub fn stories(found: &Found, present: &Present, zone: &TimeZone, now: Timestamp
         earlier.iter().map(|one| Part::text(About::Earlier, story::line(one, zone, now))).collect();
     if found.more > 0 {
         let least = if found.is_cut { "at least " } else { "" };
-        let commands = vec![format!("portwatch history {}", found.filter)];
+        let commands = vec![format!("portwatch history {}", found.filter).trim_end().to_owned()];
         parts.push(Part {
             about: About::Earlier,
             text: format!("And {least}{} more:", found.more),

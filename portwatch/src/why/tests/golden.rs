@@ -77,7 +77,7 @@ fn a_restart_loop_with_a_past() {
         is_cut: false,
         note: Some("Nothing is recorded about port 4121; this is about pid 4121.".into()),
         gaps: vec!["1 report could not be read back and was left out.".into()],
-        filter: "--pid 4121".into(),
+        filter: String::new(),
     };
     compare("restart-loop", &told(&found, &present(Life::Runs, Hold::LetGo)));
 }
@@ -99,7 +99,7 @@ fn nothing_recorded() {
     let target = Target::Port { port: 50010, protocol: None };
     let java = of_cause(Cause::EphemeralClient).holders[0].process.clone();
     let held = HeldPort {
-        holders: vec![held(Role::Client, java.clone()), held(Role::TimeWait, None)],
+        holders: vec![held(Role::Client, java), held(Role::TimeWait, None)],
         unseen: vec!["TIME_WAIT keeps no owner; only a running portwatch would know".into()],
         ..present(Life::Unknown, Hold::NotSeen).port.expect("seen")
     };

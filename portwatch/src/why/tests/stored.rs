@@ -51,5 +51,5 @@ fn what_an_agent_has_written_is_found_in_every_way() {
     let soon = time.checked_add(jiff::SignedDuration::from_mins(1)).expect("a time");
     assert!(find(&reader, &Target::Last, Some(soon)).expect("a history").conflicts.is_empty());
     let last = find(&reader, &Target::Last, None).expect("a history").conflicts;
-    assert_eq!(last.first(), Some(&batch[1].conflict).map(AsRef::as_ref), "the same as was written");
+    assert_eq!(last.first(), Some(&*batch[1].conflict), "the same as was written");
 }
