@@ -12,7 +12,7 @@ use crate::correlate::{Correlator, PROCESS_CAPACITY, Settings, Stats};
 use crate::decode::RawEvent;
 use crate::exit_code::Refused;
 use crate::owner::{self, netns, now_boot_ns};
-use crate::probe::{Backend, Counters, Probe, Sizes, Status, Table, Unavailable};
+use crate::probe::{Backend, Counters, Probe, ProgramRuns, Sizes, Status, Table, Unavailable};
 use crate::recording::{Header, Recorder};
 use crate::source::{self, Losses};
 use crate::text;
@@ -94,6 +94,12 @@ impl Gauge {
     #[must_use]
     pub fn counters(&self) -> Counters {
         self.probe.counters()
+    }
+
+    /// Runs of the kernel side's programs, while the kernel counts them.
+    #[must_use]
+    pub fn programs(&self) -> Vec<ProgramRuns> {
+        self.probe.programs()
     }
 
     /// Size and fill of the kernel side's tables. Walks every entry: seldom, and not where somebody waits.

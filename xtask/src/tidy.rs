@@ -66,6 +66,12 @@ const BANNED: &[Banned] = &[
         "only probe and the ring know aya (I4)",
     ),
     banned(
+        "prometheus_client",
+        "portwatch/src/",
+        &["portwatch/src/sink/metrics/"],
+        "only the metrics sink knows the library of Prometheus (I4)",
+    ),
+    banned(
         "anstyle",
         "portwatch/src/",
         &["portwatch/src/sink/terminal/"],

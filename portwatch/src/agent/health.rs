@@ -6,7 +6,7 @@ use crate::ledger::Summary;
 use crate::model::{AssignedBy, Protocol};
 use crate::occupancy::Occupancy;
 use crate::pipeline::Gauge;
-use crate::probe::Table;
+use crate::probe::{ProgramRuns, Table};
 use crate::sink::metrics::{Health, Metrics, TableFill};
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -121,6 +121,7 @@ impl Sources {
             capacity: table.capacity.into(),
             overflows: overflows(table.name),
         };
+        let runs = |one: ProgramRuns| (one.name, one.runs, Duration::from_nanos(one.ns).as_secs_f64());
         let assigned = counters.assigned().filter_map(|(protocol, how, count)| {
             Some((Protocol::from_wire(protocol)?, AssignedBy::from_wire(how), count))
         });
@@ -132,7 +133,7 @@ impl Sources {
             ephemeral_range_ports: seldom.occupancy.range_ports,
             listeners_at_risk: seldom.occupancy.at_risk.len() as u64,
             store_errors: (self.store_errors)(),
-            programs: Vec::new(),
+            programs: self.gauge.programs().into_iter().map(runs).collect(),
         });
     }
 }

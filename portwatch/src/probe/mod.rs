@@ -7,6 +7,7 @@ pub mod btf;
 pub mod kernel;
 pub mod load;
 pub mod object;
+mod program_info;
 pub mod prototype;
 pub mod reason;
 mod skipped;
@@ -26,6 +27,7 @@ use crate::rule::Era;
 pub use backend::Backend;
 pub use kernel::Kernel;
 pub use load::Sizes;
+pub use program_info::ProgramRuns;
 pub use reason::Reason;
 pub use snapshot::{OpenSocket, Snapshot, open_sockets};
 pub use tables::{Assignments, Counters, Table};
@@ -158,6 +160,12 @@ impl Probe {
     #[must_use]
     pub fn skipped_events(&self) -> u64 {
         skipped::events(&self.ebpf, self.status.backend)
+    }
+
+    /// Runs of the kernel side's programs, while the kernel counts them.
+    #[must_use]
+    pub fn programs(&self) -> Vec<ProgramRuns> {
+        program_info::all(&self.ebpf)
     }
 
     /// Size and fill of the kernel side's tables. Counting walks every entry: for `doctor`, not for a loop.

@@ -15,8 +15,7 @@ use crate::who::{self, Query, Scope};
 pub struct BindError {
     /// The wanted address.
     pub address: SocketAddr,
-    /// What the kernel said.
-    #[source]
+    /// What the kernel said; part of the message, and so no source of it.
     pub error: io::Error,
     story: String,
 }

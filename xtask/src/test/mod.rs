@@ -42,6 +42,9 @@ pub(crate) struct Args {
     /// Lanes 2 and 3: only this backend
     #[arg(long, value_parser = BACKENDS)]
     backend: Vec<String>,
+    /// Lane 2: only this part
+    #[arg(long, value_parser = PARTS)]
+    part: Vec<String>,
     /// Lane 3: look for newer kernels than the cached ones
     #[arg(long)]
     refresh: bool,
@@ -50,11 +53,18 @@ pub(crate) struct Args {
     update_docs: bool,
 }
 
+/// Parts of lane 2.
+const PARTS: [&str; 6] = ["prototypes", LINEUP, "who", "rule", "soak", PROMETHEUS];
+const PROMETHEUS: &str = "prometheus";
 const BACKENDS: [&str; 3] = ["fexit", "kprobe", "tracepoint"];
 
 impl Args {
     fn wants_lane(&self, lane: u8) -> bool {
         self.lane.is_empty() || self.lane.contains(&lane)
+    }
+
+    fn wants_part(&self, part: &str) -> bool {
+        self.part.is_empty() || self.part.iter().any(|one| one == part)
     }
 
     fn backends(&self, all: &[&'static str]) -> Vec<&'static str> {
@@ -89,7 +99,7 @@ pub(crate) fn run(args: &Args) -> Result<i32> {
     }
     if args.wants_lane(2) {
         println!("lane 2: this kernel");
-        if let Err(error) = lane_2(&args.backends(&BACKENDS), &mut score) {
+        if let Err(error) = lane_2(args, &args.backends(&BACKENDS), &mut score) {
             score.judge("this kernel", Err(error));
         }
     }
@@ -147,12 +157,12 @@ fn lane_1(score: &mut Score) {
 }
 
 /// Everything on this kernel.
-fn lane_2(backends: &[&str], score: &mut Score) -> Result<()> {
+fn lane_2(args: &Args, backends: &[&str], score: &mut Score) -> Result<()> {
     // The same build serves the virtual machines of lane 3.
     let binaries = build::static_for(Arch::OWN)?;
     let [lineup, portwatch] = [&binaries.lineup, &binaries.portwatch].map(|path| path.to_string_lossy());
     let place = Place { lineup: &lineup, portwatch: &portwatch, is_emulated: false, preempts: false };
-    for part in parts::all(&place, backends) {
+    for part in parts::all(&place, backends).into_iter().filter(|part| args.wants_part(part.name)) {
         let played = here(&part);
         if part.name == LINEUP {
             score.host(played, backends);
@@ -160,8 +170,10 @@ fn lane_2(backends: &[&str], score: &mut Score) -> Result<()> {
             score.part("this kernel", &part, played);
         }
     }
-    let scraped = prometheus::check(&binaries.portwatch);
-    score.judge("the real Prometheus", scraped.map(|said| println!("    {said}")));
+    if args.wants_part(PROMETHEUS) {
+        let scraped = prometheus::check(&binaries.portwatch);
+        score.judge("the real Prometheus", scraped.map(|said| println!("    {said}")));
+    }
     Ok(())
 }
 

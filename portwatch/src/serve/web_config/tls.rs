@@ -1,7 +1,7 @@
 //! What the file says of TLS → what makes TLS of a connection.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio_rustls::TlsAcceptor;
@@ -74,7 +74,7 @@ fn verifier(
     builder.build().map(Some).map_err(|error| WebConfigError::new(&authorities, error))
 }
 
-fn certificates(path: &PathBuf) -> Result<Vec<CertificateDer<'static>>, WebConfigError> {
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, WebConfigError> {
     let text = read(path)?;
     let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
     match all {

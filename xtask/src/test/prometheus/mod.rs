@@ -47,8 +47,12 @@ pub(super) fn check(portwatch: &Path) -> Result<String> {
     let alert = "ALERTS{alertname=\"PortwatchConflict\", cause=\"own-socket\", alertstate=\"firing\"}";
     asked.wait(alert).context("the alert does not fire")?;
     check_metrics(&tools, &agent)?;
+    asked.wait("up{job=\"locked\"} == 0").context("TLS is spoken though nobody wants it")?;
+    agent.lock()?;
+    asked.wait("up{job=\"locked\"} == 1").context("Prometheus does not get in with TLS and a password")?;
+    asked.wait("up{job=\"portwatch\"} == 0").context("Prometheus gets in without TLS and a password")?;
     agent.stop()?;
-    asked.wait("up{job=\"portwatch\"} == 0").context("Prometheus does not notice that the agent is gone")?;
+    asked.wait("up{job=\"locked\"} == 0").context("Prometheus does not notice that the agent is gone")?;
     Ok(format!("real Prometheus: conflicts counted, {} queries of the dashboard answered", queries.len()))
 }
 

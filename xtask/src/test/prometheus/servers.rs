@@ -11,17 +11,27 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 
 use super::{TICK, free_port, tail};
-use crate::run;
 use crate::setup::prometheus::Tools;
+use crate::{project, run};
 
 /// How long a request may take.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What Prometheus knows, and its bcrypt hash of the lowest usual cost.
+const PASSWORD: &str = "secret";
+const PASSWORD_HASH: &str = "$2b$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a";
+
+/// The certificates of the tests.
+fn certificate(name: &str) -> PathBuf {
+    project::root().join("portwatch/tests/fixtures/tls").join(name)
+}
 
 /// A real agent.
 pub(super) struct Agent {
     pub(super) port: u16,
     child: Child,
     log: PathBuf,
+    web: PathBuf,
     is_stopped: bool,
 }
 
@@ -31,12 +41,28 @@ impl Agent {
         // Nothing of this machine's own configuration.
         let config = folder.join("portwatch.toml");
         fs::write(&config, "")?;
+        let web = folder.join("web.yml");
+        fs::write(&web, "")?;
         let log = folder.join("agent.log");
         let mut command = run::as_root(portwatch)?;
         command.arg("agent").arg("--config").arg(&config).arg("--store").arg(folder.join("history.db"));
+        command.arg("--web-config").arg(&web);
         command.args(["--listen", &format!("127.0.0.1:{port}"), "--socket", "off", "--journal", "off"]);
         let child = spawn(&mut command, &log)?;
-        Ok(Self { port, child, log, is_stopped: false })
+        Ok(Self { port, child, log, web, is_stopped: false })
+    }
+
+    /// From now on only by TLS and with the password, without a restart.
+    pub(super) fn lock(&self) -> Result<()> {
+        let (cert, key) = (certificate("server.pem"), certificate("server.key"));
+        let text = format!(
+            "tls_server_config:\n  cert_file: {}\n  key_file: {}\nbasic_auth_users:\n  prometheus: {PASSWORD_HASH}\n",
+            cert.display(),
+            key.display()
+        );
+        let fresh = self.web.with_extension("new");
+        fs::write(&fresh, text)?;
+        Ok(fs::rename(&fresh, &self.web)?)
     }
 
     /// Waits until its hooks are attached.
@@ -127,11 +153,16 @@ impl Drop for Server {
     }
 }
 
+/// One job as most have it, and one with TLS and a password, which the agent does not want at first.
 fn configuration(agent: u16, rules: &Path) -> String {
+    let target = format!("static_configs: [{{targets: [\"127.0.0.1:{agent}\"]}}]");
     format!(
-        "global:\n  scrape_interval: 1s\n  evaluation_interval: 1s\nrule_files: [\"{}\"]\n\
-         scrape_configs:\n  - job_name: portwatch\n    static_configs:\n      - targets: [\"127.0.0.1:{agent}\"]\n",
-        rules.display()
+        "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\nrule_files: [\"{}\"]\nscrape_configs:\n\
+         - job_name: portwatch\n  {target}\n\
+         - job_name: locked\n  {target}\n  scheme: https\n  tls_config: {{ca_file: \"{}\"}}\n\
+         \x20 basic_auth: {{username: prometheus, password: {PASSWORD}}}\n",
+        rules.display(),
+        certificate("ca.pem").display(),
     )
 }
 
