@@ -14,8 +14,6 @@ mod retention;
 mod row;
 mod run;
 mod schema;
-#[cfg(test)]
-mod tests;
 mod writer;
 
 pub use query::{By, Query};

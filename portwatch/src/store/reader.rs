@@ -6,7 +6,7 @@ use super::place::beside;
 use super::query::{By, Conditions, Query, timestamp};
 use super::schema::{APPLICATION_ID, STEPS};
 use crate::model::{Conflict, PORTS_SHOWN, SummaryRow};
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params_from_iter};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, params_from_iter};
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -243,7 +243,7 @@ fn connect(path: &Path) -> Result<(Connection, Option<String>), StoreError> {
     let size = |suffix: &str| std::fs::metadata(beside(path, suffix)).ok().map(|file| file.len());
     let has_log = size("-wal").is_some_and(|bytes| bytes > 0);
     if !has_log && size("-shm").is_none() {
-        return Ok((open(path, true).map_err(|error| StoreError::of(path, error))?, None));
+        return Ok((open(path, true).map_err(|error| refused(path, error))?, None));
     }
     let error = match open(path, false) {
         Ok(connection) => return Ok((connection, None)),
@@ -252,16 +252,16 @@ fn connect(path: &Path) -> Result<(Connection, Option<String>), StoreError> {
     let is_denied = matches!(
         error.sqlite_error_code(),
         Some(
-            rusqlite::ErrorCode::ReadOnly
-                | rusqlite::ErrorCode::CannotOpen
-                | rusqlite::ErrorCode::PermissionDenied
-                | rusqlite::ErrorCode::SystemIoFailure
+            ErrorCode::ReadOnly
+                | ErrorCode::CannotOpen
+                | ErrorCode::PermissionDenied
+                | ErrorCode::SystemIoFailure
         )
     );
     if !is_denied {
         return Err(StoreError::of(path, error));
     }
-    let connection = open(path, true).map_err(|error| StoreError::of(path, error))?;
+    let connection = open(path, true).map_err(|error| refused(path, error))?;
     let notice = has_log.then(|| {
         format!(
             "the latest part of the history ({}-wal) could not be read ({error}): conflicts of the last minutes may be missing; root sees them",
@@ -269,6 +269,16 @@ fn connect(path: &Path) -> Result<(Connection, Option<String>), StoreError> {
         )
     });
     Ok((connection, notice))
+}
+
+/// The file is there; if it cannot be opened all the same, that is for want of a right.
+fn refused(path: &Path, error: rusqlite::Error) -> StoreError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::CannotOpen) => {
+            StoreError::Forbidden { path: path.to_owned(), why: "no right to read it".to_owned() }
+        }
+        _ => StoreError::of(path, error),
+    }
 }
 
 /// Opens and reads a first page, for SQLite does nothing before that.

@@ -34,16 +34,22 @@ pub(super) fn tidy(connection: &Connection, retention: Retention, now: Timestamp
     let oldest = nanoseconds(now).saturating_sub(i64::try_from(retention.age.as_nanos()).unwrap_or(i64::MAX));
     let mut deleted = 0;
     while Instant::now() < end {
-        let gone = delete_oldest(connection, oldest)?;
+        let gone = delete_oldest(connection, oldest, CHUNK)?;
         deleted += gone;
-        if gone < CHUNK {
+        if gone == 0 {
             break;
         }
     }
     // A tenth is freed beyond what is needed, so that this is not done anew for every conflict.
-    if used(connection)? > retention.bytes {
-        while used(connection)? > retention.bytes / 10 * 9 && Instant::now() < end {
-            let gone = delete_oldest(connection, i64::MAX)?;
+    let used_before = used(connection)?;
+    if used_before > retention.bytes {
+        let target = retention.bytes / 10 * 9;
+        let count: i64 = connection.query_row("SELECT count(*) FROM conflict", [], |row| row.get(0))?;
+        let bytes_each = (used_before / count.unsigned_abs().max(1)).max(1);
+        while Instant::now() < end {
+            let Some(over) = used(connection)?.checked_sub(target).filter(|over| *over > 0) else { break };
+            let rows = usize::try_from(over / bytes_each).unwrap_or(CHUNK).clamp(1, CHUNK);
+            let gone = delete_oldest(connection, i64::MAX, rows)?;
             deleted += gone;
             if gone == 0 {
                 break;
@@ -56,11 +62,11 @@ pub(super) fn tidy(connection: &Connection, retention: Retention, now: Timestamp
     give_back(connection)
 }
 
-fn delete_oldest(connection: &Connection, before: i64) -> rusqlite::Result<usize> {
+fn delete_oldest(connection: &Connection, before: i64, rows: usize) -> rusqlite::Result<usize> {
     let mut delete = connection.prepare_cached(
         "DELETE FROM conflict WHERE number IN (SELECT number FROM conflict WHERE time < ?1 ORDER BY time LIMIT ?2)",
     )?;
-    delete.execute(rusqlite::params![before, i64::try_from(CHUNK).unwrap_or(i64::MAX)])
+    delete.execute(rusqlite::params![before, i64::try_from(rows).unwrap_or(i64::MAX)])
 }
 
 /// Programs that no conflict speaks of any more.

@@ -1,1 +1,0 @@
-//! The history as a whole, in a folder of its own.
