@@ -7,13 +7,14 @@ port=50010
 
 # check NAME COMMAND...: the command must succeed within 20 s; what it said is shown if it does not.
 check() {
-    local name=$1 said= try
+    local name=$1 said= end=$((SECONDS + 20))
     shift
-    for try in $(seq 40); do
+    while :; do
         if said=$("$@" 2>&1); then
             echo "ok $name"
             return 0
         fi
+        [ "$SECONDS" -lt "$end" ] || break
         sleep 0.5
     done
     echo "FAIL $name: ${said:0:800}"
@@ -47,7 +48,9 @@ values() {
 stage() {
     while read -r module; do insmod "$module"; done <"$here/modules/order"
     # One port to choose from, so that it is known which one the client gets.
-    sysctl -q -w net.ipv4.ip_local_port_range="$port $port" || echo "$port $port" >/proc/sys/net/ipv4/ip_local_port_range
+    echo "$port $port" >/proc/sys/net/ipv4/ip_local_port_range
+    # It has started with what Debian has it serve.
+    systemctl stop nginx
     cp "$here/site.conf" /etc/nginx/sites-enabled/default
     # For all services, as docs/systemd.md says.
     mkdir -p /etc/systemd/system/service.d /etc/systemd/system/portwatch-why@.service.d
@@ -83,7 +86,7 @@ a_port_is_taken() {
         says "^$(systemctl show -P MainPID client)$" values OBJECT_PID -u nginx.service "$conflict"
     check "it comes from the agent" says "^portwatch.service$" values _SYSTEMD_UNIT -u nginx.service "$conflict"
     check "the unit that failed has been asked about" is portwatch-why@nginx.service.service Result success
-    check "the answer stands in its journal" says "curl" values MESSAGE -u nginx.service "$story"
+    check "the answer stands in its journal" says "curl" journalctl -q -o cat -u nginx.service "$story"
     journalctl -q -u nginx.service -o short | sed 's/^/    /'
 }
 

@@ -46,7 +46,7 @@ impl Sinks {
         let retention = Retention { age: config.store_age, bytes: config.store_size };
         self.retention = Some(retention);
         let counts = Arc::clone(&self.store);
-        self.fan.start(STORE, move |told| store::run(path, retention, told, counts))
+        self.fan.start(STORE, move |told| store::run(path, retention, &told, counts))
     }
 
     fn start_journal(&mut self, wanted: Journal) -> io::Result<()> {

@@ -4,9 +4,9 @@ use super::{history, when};
 use crate::exit_code::{ExitCode, Refused};
 use crate::model::{Conflict, HeldPort, SCHEMA};
 use crate::owner::Live;
-use crate::sink::terminal;
-use crate::sink::{journal, json};
+use crate::sink::{journal, json, terminal};
 use crate::store::{self, Reader, StoreError};
+use crate::text;
 use crate::why::{self, About, Found, Part, Present, Silence, Story, Target};
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
@@ -28,7 +28,7 @@ Examples:
   portwatch why nginx.service        of a unit, refused or in the way; also: nginx, pid:4121
   portwatch why 2c3d4e5f6-1019       the one that has this id
   portwatch why nginx --since -2h    nothing older
-  portwatch why nginx.service --journal     the story also for journalctl -u nginx.service
+  portwatch why nginx.service --journal   put the answer into the unit's own log (docs/systemd.md)
   portwatch why 50010 -o json | jq -r '.story[] | .text, .commands[]'
 
 A bare number up to 65535 is a port; if nothing is recorded about it, it is tried as a pid. A name is
@@ -62,8 +62,8 @@ pub struct WhyArgs {
     #[arg(short, long, value_name = "FORM", value_enum, default_value_t)]
     output: Form,
 
-    /// Write the story into the journal too, under the unit that was asked about, else under the victim's
-    #[arg(long)]
+    /// Put the answer into the journal of the unit that was refused, for `journalctl -u`, and show nothing
+    #[arg(long, conflicts_with = "output")]
     journal: bool,
 }
 
@@ -94,6 +94,9 @@ struct Answer<'a> {
 /// Wrong usage, a store that cannot be read, or an answer that could not be written.
 pub fn run(args: &WhyArgs) -> anyhow::Result<ExitCode> {
     let target = args.target.clone().unwrap_or(Target::Last);
+    if args.journal && !matches!(target, Target::Unit(_)) {
+        return Err(Refused::usage("--journal wants a unit by its full name, as in nginx.service").into());
+    }
     let path = args.store.as_deref().unwrap_or(Path::new(store::DEFAULT_PATH));
     let Some(history) = open(path, args.store.is_some())? else {
         return without(&target, args.since, Silence::NoStore(path), &[], args.output);
@@ -105,24 +108,24 @@ pub fn run(args: &WhyArgs) -> anyhow::Result<ExitCode> {
     let now = Timestamp::now();
     let present = why::look(last, now, &mut Live::new());
     let story = why::stories(&found, &present, &TimeZone::system(), now);
-    show(&target, &found, Some(&present), &story, args.output)?;
-    if args.journal {
-        write_to_journal(&target, last, &story)?;
+    match target {
+        Target::Unit(unit) if args.journal => return tell_unit(&unit, last, &story),
+        _ => show(&target, &found, Some(&present), &story, args.output)?,
     }
     Ok(ExitCode::Found)
 }
 
-/// One record, which `journalctl -u UNIT` shows beside the unit's own complaint.
-fn write_to_journal(target: &Target, last: &Conflict, story: &Story) -> anyhow::Result<()> {
-    let unit = match target {
-        Target::Unit(unit) => Some(unit),
-        _ => last.victim.unit.as_ref(),
-    };
-    let unit = unit.ok_or_else(|| {
-        Refused::usage("--journal: the story is of no systemd unit; say one, as in `portwatch why nginx.service --journal`")
-    })?;
-    journal::send_story(unit, &story.to_string())
-        .context("--journal: the story could not be written to the journal of this host")
+/// Puts the story into the journal of the unit. Whoever was in another's way has not failed because of that.
+fn tell_unit(unit: &str, conflict: &Conflict, story: &Story) -> anyhow::Result<ExitCode> {
+    if conflict.victim.unit.as_deref() != Some(unit) {
+        println!("{} was refused no port", text::printable(unit));
+        return Ok(ExitCode::Done);
+    }
+    let mut plain = anstream::StripStream::new(Vec::new());
+    terminal::write_story(&mut plain, story, UNBOUNDED)?;
+    let told = String::from_utf8(plain.into_inner()).context("the story is no text")?;
+    journal::send_story(unit, told.trim_end()).context("the journal does not take the answer")?;
+    Ok(ExitCode::Found)
 }
 
 /// What can be told though nothing is recorded.

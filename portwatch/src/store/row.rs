@@ -2,7 +2,7 @@
 
 use super::names::Program;
 use super::query::nanoseconds;
-use crate::model::{Conflict, Holder, Process};
+use crate::model::{Conflict, Evidence, Holder, Process};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 const KNOWN: &str = "SELECT number, count FROM conflict WHERE id = ? AND first_time = ?";
@@ -83,7 +83,7 @@ fn part(
         holder.remote.map(|remote| remote.to_string()),
         holder.assigned_by.as_str(),
         holder.alive,
-        holder.evidence.map(|evidence| evidence.as_str()),
+        holder.evidence.map(Evidence::as_str),
     ])?;
     Ok(())
 }

@@ -36,15 +36,17 @@ pub struct Counts {
 
 /// Writes what is told until the channel closes, whatever befalls the file. Says on standard error what a person must
 /// know.
-pub fn run(path: PathBuf, retention: Retention, told: Receiver<Told>, counts: Arc<Counts>) {
-    run_logging(path, retention, told, counts, |line| eprintln!("portwatch: {}", text::printable(line)));
+pub fn run(path: PathBuf, retention: Retention, told: &Receiver<Told>, counts: Arc<Counts>) {
+    run_logging(path, retention, told, counts, |words| {
+        words.lines().for_each(|line| eprintln!("portwatch: {}", text::printable(line)));
+    });
 }
 
 /// The same with a log of the caller's.
 pub fn run_logging(
     path: PathBuf,
     retention: Retention,
-    told: Receiver<Told>,
+    told: &Receiver<Told>,
     counts: Arc<Counts>,
     log: impl FnMut(&str),
 ) {

@@ -20,7 +20,7 @@ fn with_small_files(path: PathBuf) {
     let log = Arc::new(Mutex::new(Vec::new()));
     let (theirs, lines) = (Arc::clone(&counts), Arc::clone(&log));
     let writer = std::thread::spawn(move || {
-        run_logging(path, KEEP, receiver, theirs, |line| {
+        run_logging(path, KEEP, &receiver, theirs, |line| {
             lines.lock().expect("no panic").push(line.to_owned());
         });
     });
@@ -58,7 +58,7 @@ fn overfill(path: PathBuf, conflicts: u32) -> ([u64; 3], Vec<String>) {
     (0..conflicts).for_each(|number| sender.send(told(numbered(number))).expect("a receiver"));
     drop(sender);
     let (counts, mut log) = (Arc::new(Counts::default()), Vec::new());
-    run_logging(path, KEEP, receiver, Arc::clone(&counts), |line| log.push(line.to_owned()));
+    run_logging(path, KEEP, &receiver, Arc::clone(&counts), |line| log.push(line.to_owned()));
     ([&counts.written, &counts.lost, &counts.errors].map(|count| count.load(Relaxed)), log)
 }
 

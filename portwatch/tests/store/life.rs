@@ -24,7 +24,7 @@ fn everything_told_is_written_when_the_agent_stops() {
     grown.count = 40;
     sender.send(told(grown)).expect("a receiver");
     drop(sender);
-    run(folder.file(), KEEP, receiver, Arc::clone(&counts));
+    run(folder.file(), KEEP, &receiver, Arc::clone(&counts));
     let counts = [&counts.written, &counts.lost, &counts.errors].map(|count| count.load(Relaxed));
     assert_eq!(counts, [1_001, 0, 0]);
     assert_eq!(count(&folder.file()), 1_000);
@@ -35,7 +35,7 @@ fn everything_told_is_written_when_the_agent_stops() {
 
 fn agent_without_end(path: PathBuf) -> ! {
     let (sender, receiver) = mpsc::channel();
-    std::thread::spawn(move || run(path, KEEP, receiver, Arc::default()));
+    std::thread::spawn(move || run(path, KEEP, &receiver, Arc::default()));
     let mut number = 0;
     loop {
         sender.send(told(numbered(number))).expect("the writer's thread");

@@ -23,7 +23,7 @@ const MEMORY_MIB: u32 = 2_048;
 /// All of it takes a minute and a half on two processors.
 const TIMEOUT: Duration = Duration::from_secs(600);
 /// The messages of units starting are no lines of a test, and nobody logs in.
-const APPEND: &str = "systemd.show_status=0 systemd.getty_auto=0 systemd.log_target=journal";
+const APPEND: &str = "systemd.show_status=0 systemd.getty_auto=0 systemd.log_level=warning";
 /// The files that are tested as they are shipped.
 const SHIPPED: &str = "contrib/systemd";
 /// The units of the test, and the script that judges.
@@ -49,6 +49,10 @@ pub(crate) fn run(on_line: &mut dyn FnMut(&str)) -> Result<i32> {
 /// The root folder, and behind it an archive with what changes from run to run; the kernel unpacks both.
 fn write(machine: &Machine<'_>, root: &Path, binaries: &Binaries) -> Result<PathBuf> {
     let mut added = Initramfs::default();
+    // The kernel makes no folder by itself.
+    for folder in ["usr/lib/portwatch-test", "usr/lib/portwatch-test/modules"] {
+        added.folder(folder);
+    }
     added.copy("usr/bin/portwatch", &binaries.portwatch)?;
     for module in &machine.kernel.modules {
         let name = module.file_name().unwrap_or_default().to_string_lossy();
@@ -70,6 +74,8 @@ fn write(machine: &Machine<'_>, root: &Path, binaries: &Binaries) -> Result<Path
             added.copy(&format!("usr/lib/portwatch-test/{name}"), &path)?;
         }
     }
+    // debootstrap takes over the name of the machine that it runs on.
+    added.plain("etc/hostname", b"portwatch-test\n");
     added.link(&format!("{UNITS}/default.target"), "/lib/systemd/system/multi-user.target");
     added.folder(&format!("{UNITS}/multi-user.target.wants"));
     added.link(&format!("{UNITS}/multi-user.target.wants/checks.service"), "../checks.service");

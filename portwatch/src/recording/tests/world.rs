@@ -188,7 +188,7 @@ pub(super) fn recorded() -> (Vec<u8>, Vec<Report>) {
         reports.extend(recorder.look_after(index as u64 * 700_000_000, &mut correlator));
     }
     reports.extend(correlator.finish());
-    recorder.finish(&[("channel_full".into(), 2)]);
+    recorder.finish(&[("channel_full", 2)]);
     assert_eq!(recorder.lost(), 0);
     (file.bytes(), reports)
 }

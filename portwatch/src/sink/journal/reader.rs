@@ -44,17 +44,17 @@ impl Reader {
         let mut into = [IoSliceMut::new(&mut bytes)];
         let got = recvmsg(&self.socket, &mut into, &mut control, RecvFlags::empty()).expect("a record");
         let length = got.bytes;
-        for message in control.drain() {
-            let RecvAncillaryMessage::ScmRights(files) = message else { continue };
-            for file in files {
-                let mut file = File::from(file);
-                assert!(file.set_len(1).is_err(), "sealed");
-                bytes.clear();
-                file.rewind().expect("a memory file");
-                file.read_to_end(&mut bytes).expect("a memory file");
-                self.files.set(self.files.get() + 1);
-                return decode(&bytes);
-            }
+        let file = control.drain().find_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(mut files) => files.next().map(File::from),
+            _ => None,
+        });
+        if let Some(mut file) = file {
+            assert!(file.set_len(1).is_err(), "sealed");
+            bytes.clear();
+            file.rewind().expect("a memory file");
+            file.read_to_end(&mut bytes).expect("a memory file");
+            self.files.set(self.files.get() + 1);
+            return decode(&bytes);
         }
         decode(&bytes[..length])
     }
