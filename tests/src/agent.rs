@@ -140,7 +140,7 @@ fn port_taken(program: &Path) -> Result<String> {
     let folder = Folder::new("taken")?;
     let mut scene = Scene::new()?;
     let (port, thief, pid) = scene.steal()?;
-    let setup = Setup { listen: Some(port), ..Setup::default() };
+    let setup = Setup { listen: Some(port) };
     let error = refused(Daemon::start(program, &folder, &scene.netns, &setup))?;
     ensure!(error.contains(&format!("{thief}[{pid}]")), "does not name {thief}[{pid}]: {error}");
     Ok(format!("port {port}: {thief}[{pid}]"))

@@ -3,7 +3,7 @@
 use super::support::{Folder, KEEP, PART, count, example, numbered, part, told, wait_for};
 use portwatch::store::{Counts, Reader, run_logging};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, mpsc};
 
@@ -63,18 +63,18 @@ fn overfill(path: PathBuf, conflicts: u32) -> ([u64; 3], Vec<String>) {
 }
 
 /// The part of a process whose files never may grow enough.
-fn to_the_end(path: PathBuf) {
+fn to_the_end(path: &Path) {
     let limit = getrlimit(Resource::Fsize);
     setrlimit(Resource::Fsize, Rlimit { current: Some(600_000), ..limit }).expect("a lower limit");
     is_overfilled(path);
 }
 
-fn is_overfilled(path: PathBuf) {
-    let ([written, lost, errors], log) = overfill(path.clone(), MANY);
+fn is_overfilled(path: &Path) {
+    let ([written, lost, errors], log) = overfill(path.to_owned(), MANY);
     assert!(lost > 0 && errors > 0, "{written} written, {lost} lost, {errors} errors");
     assert_eq!(written + lost, u64::from(MANY), "nothing is dropped uncounted");
     assert!(log.last().expect("a log").contains(&format!("{lost} conflicts or repeats are lost")), "{log:?}");
-    let reader = Reader::open(&path).expect("the file is whole");
+    let reader = Reader::open(path).expect("the file is whole");
     assert_eq!(reader.extent().expect("a count").0, written);
     let kept = reader.by_id(&numbered(0).id).expect("a history");
     assert_eq!(kept.is_some(), written > 0);
@@ -84,7 +84,7 @@ fn is_overfilled(path: PathBuf) {
 #[test]
 fn what_never_fits_is_counted() {
     if let Some(path) = std::env::var_os(PART) {
-        return to_the_end(path.into());
+        return to_the_end(Path::new(&path));
     }
     let folder = Folder::new();
     let child = part("full::what_never_fits_is_counted", &folder.file());
@@ -106,7 +106,7 @@ fn on_a_disk_of_1_mib() {
         let apart = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
         mount_change("/", apart).expect("root may");
         mount("tmpfs", &place, "tmpfs", MountFlags::empty(), Some(c"size=1m,mode=755")).expect("root may");
-        is_overfilled(place.join("history.db"));
+        is_overfilled(&place.join("history.db"));
     });
     thread.join().expect("no panic");
 }

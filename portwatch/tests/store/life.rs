@@ -169,7 +169,7 @@ fn who_may_not_read_the_log_is_told_that_the_latest_may_be_missing() {
     Agent::start(&path, 10).kill();
     read_only(&folder);
     for name in ["history.db-wal", "history.db-shm"] {
-        fs::set_permissions(folder.0.join(name), Permissions::from_mode(0)).expect("own files");
+        fs::set_permissions(folder.0.join(name), Permissions::from_mode(0o000)).expect("own files");
     }
     as_another_user(|| {
         let reader = Reader::open(&path).expect("what the file itself holds");
@@ -186,7 +186,7 @@ fn who_may_not_read_is_told_what_to_do() {
     written(&folder.file(), [example()]);
     fs::set_permissions(folder.file(), Permissions::from_mode(0o600)).expect("own file");
     if !rustix::process::geteuid().is_root() {
-        fs::set_permissions(folder.file(), Permissions::from_mode(0)).expect("own file");
+        fs::set_permissions(folder.file(), Permissions::from_mode(0o000)).expect("own file");
     }
     as_another_user(|| {
         let error = Reader::open(&folder.file()).expect_err("no right to read");
