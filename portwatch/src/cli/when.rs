@@ -55,7 +55,7 @@ fn ago(text: &str, now: &ZonedDateTime) -> Option<Option<Timestamp>> {
 /// `3:12`, `03:12`, `03:12:44`.
 fn time_of_day(text: &str) -> Option<Time> {
     // Of a date and a time the parser would take the time, and leave out the day.
-    let is_clock = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b':');
+    let is_clock = text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b':' | b'.'));
     let is_short = text.find(':') == Some(1);
     let whole = if is_short { format!("0{text}") } else { text.to_owned() };
     (is_clock && whole.contains(':')).then(|| whole.parse().ok())?
