@@ -105,3 +105,27 @@ fn what_needs_a_restart_is_said() {
     let changed = from_file("store_age = '1d'\njournal = false\nlisten = 'off'\nbackend='fexit'");
     assert_eq!(Config::default().needing_restart(&changed), ["backend", "listen"]);
 }
+
+/// The file that is shipped has every key with its default, commented out, in the order of the table.
+#[test]
+fn the_shipped_file_says_what_is_so_anyway() {
+    let shipped = include_str!("../../../contrib/portwatch.toml");
+    let mut expected = String::from(
+        "# The configuration of `portwatch agent`: /etc/portwatch/portwatch.toml. Every key with what it is anyway.\n\
+         # Each is also a flag (--store-age) and a variable of the environment (PORTWATCH_STORE_AGE), which go before\n\
+         # this file. SIGHUP has it read again; `restart` means that the agent must be started anew.\n",
+    );
+    for key in KEYS {
+        let restart = if key.live { "" } else { " (restart)" };
+        let value = key.default_value();
+        let value = if value.parse::<u64>().is_ok() { value } else { format!("\"{value}\"") };
+        expected.push_str(&format!(
+            "\n# {}{restart}\n# Written as {}.\n# {} = {value}\n",
+            key.help, key.form, key.name
+        ));
+    }
+    assert_eq!(shipped, expected);
+    let live: String =
+        shipped.lines().filter(|line| line.contains(" = ")).map(|line| format!("{}\n", &line[2..])).collect();
+    assert_eq!(from_file(&live), Config::default());
+}

@@ -16,12 +16,14 @@ use std::io::{self, BufWriter, ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
 
 /// Events, each with its answers, that may wait for the disk: as many as the source lets wait for the correlator.
 const WAITING: usize = 8_192;
+/// Bytes that may wait for it.
+const WAITING_BYTES: usize = 64 << 20;
 
 /// Bytes for the file, and how many events they are.
 #[derive(Debug, Default)]
@@ -45,6 +47,8 @@ pub struct Recorder {
     /// An event came since the last tick that was written.
     is_stirred: bool,
     lost: Arc<AtomicU64>,
+    /// Bytes that wait for the disk.
+    waiting: Arc<AtomicUsize>,
 }
 
 impl Recorder {
@@ -80,10 +84,11 @@ impl Recorder {
         out.flush()?;
         let (sender, chunks) = sync_channel(WAITING);
         let lost = Arc::new(AtomicU64::new(0));
-        let (theirs, called) = (Arc::clone(&lost), name.clone());
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let (theirs, held, called) = (Arc::clone(&lost), Arc::clone(&waiting), name.clone());
         let writer = thread::Builder::new()
             .name("recorder".to_owned())
-            .spawn(move || write(out, &chunks, &theirs, &called))?;
+            .spawn(move || write(out, &chunks, (&theirs, &held), &called))?;
         Ok(Self {
             sender: Some(sender),
             writer: Some(writer),
@@ -92,6 +97,7 @@ impl Recorder {
             answers: Vec::new(),
             is_stirred: false,
             lost,
+            waiting,
         })
     }
 
@@ -148,6 +154,7 @@ impl Recorder {
             && push_frame(&mut bytes, kind::END, &end)
         {
             // Fails only where the thread is gone, which it says itself.
+            self.waiting.fetch_add(bytes.len(), Ordering::Relaxed);
             let _ = sender.send(Chunk { bytes, events: 0 });
         }
         self.join();
@@ -186,8 +193,15 @@ impl Recorder {
     }
 
     fn send(&mut self, chunk: Chunk) {
+        let size = chunk.bytes.len();
         let refused = match &self.sender {
-            Some(sender) => sender.try_send(chunk).err(),
+            Some(_) if self.waiting.load(Ordering::Relaxed) + size > WAITING_BYTES => {
+                Some(TrySendError::Full(chunk))
+            }
+            Some(sender) => {
+                self.waiting.fetch_add(size, Ordering::Relaxed);
+                sender.try_send(chunk).err()
+            }
             None => Some(TrySendError::Disconnected(chunk)),
         };
         match refused {
@@ -226,10 +240,10 @@ impl Drop for Recorder {
 }
 
 /// Writes until nobody sends any more; after an error it only counts.
-fn write(out: impl Write, chunks: &Receiver<Chunk>, lost: &AtomicU64, name: &str) {
+fn write(out: impl Write, chunks: &Receiver<Chunk>, (lost, waiting): (&AtomicU64, &AtomicUsize), name: &str) {
     let mut out = BufWriter::new(out);
     let mut unsure = 0;
-    if let Err(error) = write_all(&mut out, chunks, &mut unsure) {
+    if let Err(error) = write_all(&mut out, chunks, waiting, &mut unsure) {
         lost.fetch_add(unsure, Ordering::Relaxed);
         say_stopped(name, &error.to_string());
         // What could not be written is not tried again.
@@ -241,11 +255,17 @@ fn write(out: impl Write, chunks: &Receiver<Chunk>, lost: &AtomicU64, name: &str
 }
 
 /// `unsure` counts the events that were not handed to the kernel yet.
-fn write_all(out: &mut BufWriter<impl Write>, chunks: &Receiver<Chunk>, unsure: &mut u64) -> io::Result<()> {
+fn write_all(
+    out: &mut BufWriter<impl Write>,
+    chunks: &Receiver<Chunk>,
+    waiting: &AtomicUsize,
+    unsure: &mut u64,
+) -> io::Result<()> {
     while let Ok(first) = chunks.recv() {
         let mut next = Some(first);
         while let Some(chunk) = next {
             *unsure += chunk.events;
+            waiting.fetch_sub(chunk.bytes.len(), Ordering::Relaxed);
             out.write_all(&chunk.bytes)?;
             next = chunks.try_recv().ok();
         }

@@ -54,7 +54,7 @@ pub(crate) struct Args {
 }
 
 /// Parts of lane 2.
-const PARTS: [&str; 6] = ["prototypes", LINEUP, "who", "rule", "soak", PROMETHEUS];
+const PARTS: [&str; 7] = ["prototypes", LINEUP, "who", "rule", "soak", "agent", PROMETHEUS];
 const PROMETHEUS: &str = "prometheus";
 const BACKENDS: [&str; 3] = ["fexit", "kprobe", "tracepoint"];
 

@@ -47,13 +47,18 @@ impl fmt::Debug for Part {
 
 /// All of them, for these backends.
 pub(super) fn all(place: &Place<'_>, backends: &[&str]) -> Vec<Part> {
-    vec![
+    let mut parts = vec![
         prototypes::part(place),
         the_lineup(place, backends),
         who(place),
         rule::part(place),
         soak::part(place, backends),
-    ]
+    ];
+    // What it adds to `trace` does not depend on the kernel; lane 4 has it on another one.
+    if !place.is_emulated {
+        parts.push(agent(place));
+    }
+    parts
 }
 
 fn the_lineup(place: &Place<'_>, backends: &[&str]) -> Part {
@@ -67,6 +72,12 @@ fn the_lineup(place: &Place<'_>, backends: &[&str]) -> Part {
 fn who(place: &Place<'_>) -> Part {
     let command = place.lineup(&["who", "--portwatch", place.portwatch]);
     Part { name: "who", command, judge: Box::new(|played| all_ok("who", played)) }
+}
+
+/// A real agent: history, why, metrics, live tail, and what befalls it.
+fn agent(place: &Place<'_>) -> Part {
+    let command = place.lineup(&["agent", "--portwatch", place.portwatch]);
+    Part { name: "agent", command, judge: Box::new(|played| all_ok("agent", played)) }
 }
 
 /// Lines that begin with `ok` or `FAIL`; there must be some, and all must be good.
