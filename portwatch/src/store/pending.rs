@@ -46,14 +46,19 @@ impl Pending {
         self.entries.len()
     }
 
-    pub(super) fn conflicts(&self) -> impl Iterator<Item = &Conflict> {
-        self.entries.values().map(|entry| &*entry.conflict)
+    /// The first `count` of them, or all if there are no more.
+    pub(super) fn first(&self, count: usize) -> impl Iterator<Item = &Conflict> {
+        self.entries.values().take(count).map(|entry| &*entry.conflict)
     }
 
-    /// Empties it. Returns each conflict, with how often it was told.
-    pub(super) fn take(&mut self) -> Vec<(Arc<Conflict>, u64)> {
-        self.places.clear();
-        std::mem::take(&mut self.entries).into_values().map(|entry| (entry.conflict, entry.told)).collect()
+    /// Takes the same out: each conflict, with how often it was told.
+    pub(super) fn take(&mut self, count: usize) -> Vec<(Arc<Conflict>, u64)> {
+        let entries: Vec<Entry> =
+            std::iter::from_fn(|| Some(self.entries.pop_first()?.1)).take(count).collect();
+        for Entry { conflict, .. } in &entries {
+            self.places.remove(&(conflict.id.clone(), conflict.first_time));
+        }
+        entries.into_iter().map(|entry| (entry.conflict, entry.told)).collect()
     }
 
     fn drop_oldest(&mut self) -> u64 {
@@ -77,7 +82,8 @@ mod tests {
     fn of_each_conflict_the_latest_is_kept() {
         let mut pending = Pending::default();
         assert_eq!([told(1, 1), told(2, 1), told(1, 3)].map(|told| pending.add(told)), [0, 0, 0]);
-        let kept: Vec<_> = pending.take().into_iter().map(|(kept, told)| (kept.count, told)).collect();
+        let kept: Vec<_> =
+            pending.take(CAPACITY).into_iter().map(|(kept, told)| (kept.count, told)).collect();
         assert_eq!(kept, [(3, 2), (1, 1)]);
         assert_eq!(pending.len(), 0);
     }
@@ -90,7 +96,7 @@ mod tests {
         (1..CAPACITY).for_each(|id| assert_eq!(pending.add(told(id, 1)), 0));
         assert_eq!(pending.add(told(CAPACITY, 1)), 2, "two tellings of the first are lost");
         assert_eq!(
-            (pending.len(), pending.conflicts().next().map(|first| &*first.id)),
+            (pending.len(), pending.first(CAPACITY).next().map(|first| &*first.id)),
             (CAPACITY, Some("1"))
         );
     }

@@ -23,6 +23,9 @@ const MAINTAIN_AFTER: u64 = 10_000;
 /// The longest pause between two tries.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
+/// Conflicts in one transaction: where the disk has no room for all, some are better than none.
+const PIECE: usize = 32;
+
 /// What became of what was told: `written` and `lost` together are all of it, once `run` has returned.
 #[derive(Debug, Default)]
 pub struct Counts {
@@ -148,22 +151,23 @@ impl<L: FnMut(&str)> Keeper<L> {
                 none.insert(writer)
             }
         };
-        if self.pending.len() == 0 {
-            return Ok(());
-        }
-        let outcome = writer.write_all(self.pending.conflicts());
-        if outcome.as_ref().is_err_and(|error| !error.is_of_a_row()) {
-            return outcome;
+        let mut all = Ok(());
+        while self.pending.len() > 0 {
+            let outcome = writer.write_all(self.pending.first(PIECE));
+            if outcome.as_ref().is_err_and(|error| !error.is_of_a_row()) {
+                return outcome;
+            }
+            for (conflict, told) in self.pending.take(PIECE) {
+                // One conflict that the file does not take must not keep the others out.
+                let alone = if outcome.is_err() { writer.write_all([&*conflict]) } else { Ok(()) };
+                let count = if alone.is_ok() { &self.counts.written } else { &self.counts.lost };
+                count.fetch_add(told, Relaxed);
+                self.since_round += 1;
+            }
+            all = all.and(outcome);
         }
         self.oldest = None;
-        for (conflict, told) in self.pending.take() {
-            // One conflict that the file does not take must not keep the others out.
-            let alone = if outcome.is_err() { writer.write_all([&*conflict]) } else { Ok(()) };
-            let count = if alone.is_ok() { &self.counts.written } else { &self.counts.lost };
-            count.fetch_add(told, Relaxed);
-            self.since_round += 1;
-        }
-        outcome
+        all
     }
 
     fn succeeded(&mut self) {
@@ -201,7 +205,7 @@ impl<L: FnMut(&str)> Keeper<L> {
     /// The last words.
     fn finish(mut self) {
         self.try_to_write(Instant::now());
-        let lost: u64 = self.pending.take().into_iter().map(|(_, told)| told).sum();
+        let lost: u64 = self.pending.take(CAPACITY).into_iter().map(|(_, told)| told).sum();
         self.counts.lost.fetch_add(lost, Relaxed);
         if lost > 0 {
             (self.log)(&format!(
