@@ -7,8 +7,11 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use super::prototypes;
+use crate::config::Config;
 use crate::exit_code::ExitCode;
 use crate::probe::{Backend, Counters, Kernel, Probe, Reason, Sizes, Status, Table, object};
+use crate::tail::Hello;
+use crate::tail::client::Agent;
 use crate::text;
 
 /// Tell what this host admits: every backend is really attached for a moment
@@ -51,6 +54,10 @@ struct Diagnosis {
     backends: Vec<Trial>,
     /// The backend that `trace` takes.
     chosen: Option<Backend>,
+    /// The agent that answers at its usual place.
+    agent: Option<Hello>,
+    /// Why none does, if so.
+    no_agent: Option<String>,
 }
 
 /// One backend, tried.
@@ -89,7 +96,10 @@ fn diagnose() -> Diagnosis {
     let backends: Vec<Trial> =
         Backend::by_merit(preempts).iter().map(|backend| try_backend(*backend)).collect();
     let system = rustix::system::uname();
+    let agent = Agent::follow(&Config::default().socket.unwrap_or_default()).map(|agent| agent.hello);
     Diagnosis {
+        no_agent: agent.as_ref().err().map(ToString::to_string),
+        agent: agent.ok(),
         version: env!("CARGO_PKG_VERSION"),
         object_sha256: object::built_in_hash(),
         kernel: system.release().to_string_lossy().into_owned(),
@@ -154,6 +164,16 @@ fn describe(diagnosis: &Diagnosis) -> Result<String, std::fmt::Error> {
     match diagnosis.chosen {
         Some(backend) => writeln!(out, "trace would run with: {}", backend.name())?,
         None => writeln!(out, "trace cannot run here: no backend can be attached")?,
+    }
+    match (&diagnosis.agent, &diagnosis.no_agent) {
+        (Some(Hello { pid, version, backend, .. }), _) => {
+            let (version, backend) = (text::printable(version), text::printable(backend));
+            writeln!(
+                out,
+                "agent: runs (pid {pid}, version {version}, backend {backend}); trace and who ask it"
+            )?;
+        }
+        (None, why) => writeln!(out, "agent: {}", text::printable(why.as_deref().unwrap_or("none")))?,
     }
     Ok(out)
 }
