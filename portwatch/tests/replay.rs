@@ -1,4 +1,4 @@
-//! Recordings of kernels of the tests, made by `cargo xtask record`: the finished program says of each what it said
+//! Recordings of every kernel of the tests, made by `cargo xtask record`: the finished program says of each what it said
 //! live, byte for byte, and needs no privilege for it.
 
 use std::fs;
@@ -7,7 +7,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 /// Kernels and backends that there must be a recording of.
-const NAMES: [&str; 2] = ["5.10-x86_64-fexit", "6.1-x86_64-fexit"];
+const NAMES: [&str; 8] = [
+    "5.10-x86_64-fexit",
+    "6.1-x86_64-fexit",
+    "6.1-aarch64-kprobe",
+    "6.12-x86_64-fexit",
+    "6.12-x86_64-kprobe",
+    "6.12-x86_64-tracepoint",
+    "6.12-aarch64-fexit",
+    "7.x-x86_64-kprobe",
+];
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/replay")

@@ -24,12 +24,13 @@ pub(crate) struct Args {
 }
 
 /// Machines, and the backends to record with: the best of each kernel, and once every one.
-const MATRIX: [(&str, Arch, &[&str]); 5] = [
+const MATRIX: [(&str, Arch, &[&str]); 6] = [
     ("5.10", Arch::X86_64, &["fexit"]),
     ("6.1", Arch::X86_64, &["fexit"]),
     ("6.12", Arch::X86_64, &["fexit", "kprobe", "tracepoint"]),
     ("7.x", Arch::X86_64, &["kprobe"]),
     ("6.12", Arch::Aarch64, &["fexit"]),
+    ("6.1", Arch::Aarch64, &["kprobe"]),
 ];
 
 /// One of each kind of holder, and of what the correlator must look up.
@@ -60,7 +61,7 @@ pub(crate) fn run(args: &Args) -> Result<i32> {
     let wanted: Vec<_> = MATRIX.into_iter().filter(|(series, arch, _)| is_wanted(series, *arch)).collect();
     ensure!(
         !wanted.is_empty(),
-        "no such machine; there are 5.10, 6.1, 6.12 and 7.x on x86_64, 6.12 on aarch64"
+        "no such machine; there are 5.10, 6.1, 6.12 and 7.x on x86_64, 6.1 and 6.12 on aarch64"
     );
     for (series, arch, backends) in wanted {
         for (backend, made) in backends.iter().zip(record(series, arch, backends)?) {
