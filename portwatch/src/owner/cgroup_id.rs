@@ -64,6 +64,8 @@ impl CgroupPaths {
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
         let full = fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).ok()?;
         let below = full.as_os_str().as_bytes().strip_prefix(prefix.as_slice())?;
+        // Removed between the two looks: it is what it was called that is wanted.
+        let below = below.strip_suffix(b" (deleted)").unwrap_or(below);
         Some(if below.is_empty() { "/".to_owned() } else { crate::text::lossy(below) })
     }
 }

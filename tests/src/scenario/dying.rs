@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 
 use super::Watch::{AfterHolder, FromTheStart};
 use super::hold::{Connection, connection};
-use super::timewait::wait_for_state;
+use super::timewait::{is_stand_in, wait_for_state};
 use super::{Needs, Scenario, Stage, refuse};
 use crate::case::{Holder, state};
 use crate::moves::Move;
@@ -34,7 +34,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "fin-wait2-owner-exited",
         watch: FromTheStart,
         needs: Needs::Nothing,
-        hold: |stage| half_closed(stage, 120, state::FIN_WAIT2, "closing"),
+        hold: |stage| half_closed(stage, 120),
         refuse: |stage, thief| refuse::bind(stage, Tcp4, thief.local),
     },
     // As long as TIME_WAIT or shorter: a stand-in waits, which ss calls FIN-WAIT-2 and the kernel TIME_WAIT.
@@ -42,7 +42,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "fin-wait2-stand-in-owner-exited",
         watch: FromTheStart,
         needs: Needs::Nothing,
-        hold: |stage| half_closed(stage, 60, state::TIME_WAIT, "time-wait"),
+        hold: |stage| half_closed(stage, 60),
         refuse: |stage, thief| refuse::bind(stage, Tcp4, Tcp4.wildcard(thief.port())),
     },
     Scenario {
@@ -114,14 +114,23 @@ fn thief() -> &'static OsStr {
 }
 
 /// The client has closed and is gone, the server has not noticed.
-fn half_closed(stage: &mut Stage, seconds: u32, state: &'static str, cause: &'static str) -> Result<Holder> {
+///
+/// With a short time-out the kernel puts a stand-in into its place at once, unless the confirmation finds the socket locked by
+/// the very close(): then it stays what it is.
+fn half_closed(stage: &mut Stage, seconds: u32) -> Result<Holder> {
     let path = "/proc/sys/net/ipv4/tcp_fin_timeout";
     stage.netns.within(|| fs::write(path, seconds.to_string()).with_context(|| format!("writing {path}")))?;
     let Connection { server, mut thief, socket, holder, .. } = connection(stage, thief(), Tcp4)?;
     thief.must(&Command::Close(socket))?;
     wait_for_state(server.process.pid, holder.port(), FIN_WAIT2)?;
+    let process = Some(thief.kill()?);
+    let (state, cause) = if is_stand_in(server.process.pid, holder.port())? {
+        (state::TIME_WAIT, "time-wait")
+    } else {
+        (state::FIN_WAIT2, "closing")
+    };
     stage.keep(server);
-    Ok(Holder { process: Some(thief.kill()?), inode: None, state, cause, ..holder })
+    Ok(Holder { process, inode: None, state, cause, ..holder })
 }
 
 /// The client will send no more, and still has the socket: it is on its way out, but somebody's.

@@ -2,6 +2,8 @@
 
 use std::fs::{self, File};
 use std::os::fd::AsFd;
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space, unshare_unsafe};
@@ -73,6 +75,9 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         refuse: |stage, thief| refused_in(stage, USERS_WEB, thief),
     },
 ];
+
+/// By then portwatch has looked at whoever got a first port.
+const ANNOUNCED: Duration = Duration::from_secs(1);
 
 /// What stands below `lineup.slice` looks as it does on hosts that have the manager in question.
 const NGINX: Place = Place {
@@ -174,6 +179,8 @@ fn dead_with_its_unit(stage: &mut Stage) -> Result<Holder> {
     stage.move_to(NGINX)?;
     let holder = closed_connection(stage, Owner::Exits)?;
     drop(stage.recall()?);
+    // A unit lives longer than a process needs to be announced, on an emulated machine too.
+    thread::sleep(ANNOUNCED);
     stage.abandon_place()?;
     Ok(holder)
 }

@@ -84,9 +84,33 @@ fn is_in_state(table: &str, port: u16, state: &str) -> bool {
     })
 }
 
+/// Whether what has a local port is the kernel's small stand-in for a closed connection, which runs on a timer of its own.
+pub(super) fn is_stand_in(pid: u32, port: u16) -> Result<bool> {
+    let path = format!("/proc/{pid}/net/tcp");
+    let table = fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
+    Ok(has_stand_in(&table, port))
+}
+
+fn has_stand_in(table: &str, port: u16) -> bool {
+    let local = format!(":{port:04X}");
+    table.lines().any(|line| {
+        let mut fields = line.split_ascii_whitespace().skip(1);
+        fields.next().is_some_and(|field| field.ends_with(&local))
+            && fields.nth(3).is_some_and(|timer| timer.starts_with("03:"))
+    })
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{TIME_WAIT, is_in_state};
+    use super::{TIME_WAIT, has_stand_in, is_in_state};
+
+    #[test]
+    fn a_stand_in_has_the_timer_of_time_wait() {
+        let table = "   0: 0100007F:A410 0100007F:1F90 05 00000000:00000000 03:00001756 00000000 0 0 0 3 0\n";
+        assert!(has_stand_in(table, 42_000));
+        assert!(!has_stand_in(&table.replace(" 03:", " 02:"), 42_000));
+        assert!(!has_stand_in(table, 8_080));
+    }
 
     #[test]
     fn only_the_local_port_in_the_state_counts() {
