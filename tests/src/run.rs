@@ -66,6 +66,12 @@ fn patience() -> Result<u32> {
     Ok(u32::try_from(times)?.clamp(1, 12))
 }
 
+/// Sets a stage. Where that fails there is nothing to judge portwatch by yet, so it may be tried again: a kernel that is busy
+/// now and then ends a connection before the scenario has seen it in the wanted state.
+fn set_up(scenario: &Scenario) -> Result<(Stage, Holder)> {
+    scenario.set_up().inspect_err(|error| say::line(format_args!("again {} {error:#}", scenario.name)))
+}
+
 /// One backend on one kernel.
 struct Row<'a> {
     program: &'a Path,
@@ -126,7 +132,8 @@ impl<'a> Row<'a> {
             self.scenario(&portwatch, scenario, set_up, &mut score);
         }
         for scenario in late.into_iter().take_while(|_| say::is_read()) {
-            self.scenario(&portwatch, scenario, scenario.set_up(), &mut score);
+            let set_up = set_up(scenario).or_else(|_| set_up(scenario));
+            self.scenario(&portwatch, scenario, set_up, &mut score);
         }
         self.finish(&mut portwatch, &mut score)?;
         score.close(&self.name);
