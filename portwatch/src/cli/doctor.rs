@@ -3,9 +3,10 @@
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde::Serialize;
 
+use super::form::Form;
 use super::prototypes;
 use crate::config::Config;
 use crate::exit_code::ExitCode;
@@ -26,16 +27,6 @@ pub struct DoctorArgs {
     /// End with exit code 3 if one of them is not as it should be
     #[arg(long, requires = "prototypes")]
     check: bool,
-}
-
-/// How the answer is shown.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-enum Form {
-    /// For people
-    #[default]
-    Text,
-    /// One JSON object
-    Json,
 }
 
 /// Everything that was found out.

@@ -4,7 +4,7 @@
 use crate::config::Config;
 use crate::correlate::Report;
 use crate::exit_code::Refused;
-use crate::follow::{Audience, Conclusion, Flow};
+use crate::follow::{Audience, Conclusion, FOREVER, Flow};
 use crate::tail::Answer;
 use crate::tail::client::{Agent, NoAgent};
 use crate::text;
@@ -69,8 +69,6 @@ impl ViaArgs {
 
 /// The agent's lines on their way to the loop.
 const IN_FLIGHT: usize = 256;
-/// Longer than any trace.
-const FOREVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 /// Says where the conflicts come from.
 ///

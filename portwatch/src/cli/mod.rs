@@ -5,6 +5,7 @@ pub mod completions;
 pub mod demo;
 pub mod doctor;
 pub mod filters;
+mod form;
 pub mod history;
 pub mod live;
 pub mod man;

@@ -1,5 +1,6 @@
 //! `portwatch why`: the story of the last conflict.
 
+use super::form::Form;
 use super::{history, when};
 use crate::exit_code::{ExitCode, Refused};
 use crate::model::{Conflict, HeldPort, SCHEMA};
@@ -9,7 +10,7 @@ use crate::store::{self, Reader, StoreError};
 use crate::text;
 use crate::why::{self, About, Found, Part, Present, Silence, Story, Target};
 use anyhow::Context as _;
-use clap::{Args, ValueEnum};
+use clap::Args;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Serialize;
@@ -65,16 +66,6 @@ pub struct WhyArgs {
     /// Put the answer into the journal of the unit that was refused, for `journalctl -u`, and show nothing
     #[arg(long, conflicts_with = "output")]
     journal: bool,
-}
-
-/// How the answer is shown.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-enum Form {
-    /// Sentences
-    #[default]
-    Text,
-    /// A JSON object
-    Json,
 }
 
 /// The answer, in exactly the shape and order of its JSON.

@@ -6,7 +6,7 @@
 use std::ffi::OsStr;
 use std::fs;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use super::Watch::{AfterHolder, FromTheStart};
 use super::hold::{Connection, connection};
@@ -34,7 +34,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "fin-wait2-owner-exited",
         watch: FromTheStart,
         needs: Needs::Nothing,
-        hold: |stage| half_closed(stage, 120),
+        hold: |stage| half_closed(stage, 120, state::FIN_WAIT2, "closing"),
         refuse: |stage, thief| refuse::bind(stage, Tcp4, thief.local),
     },
     // As long as TIME_WAIT or shorter: a stand-in waits, which ss calls FIN-WAIT-2 and the kernel TIME_WAIT.
@@ -42,7 +42,7 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         name: "fin-wait2-stand-in-owner-exited",
         watch: FromTheStart,
         needs: Needs::Nothing,
-        hold: |stage| half_closed(stage, 60),
+        hold: |stage| half_closed(stage, 60, state::TIME_WAIT, "time-wait"),
         refuse: |stage, thief| refuse::bind(stage, Tcp4, Tcp4.wildcard(thief.port())),
     },
     Scenario {
@@ -116,19 +116,16 @@ fn thief() -> &'static OsStr {
 /// The client has closed and is gone, the server has not noticed.
 ///
 /// With a short time-out the kernel puts a stand-in into its place at once, unless the confirmation finds the socket locked by
-/// the very close(): then it stays what it is.
-fn half_closed(stage: &mut Stage, seconds: u32) -> Result<Holder> {
+/// the very close(): then it stays what it is, and is not the stage that is wanted.
+fn half_closed(stage: &mut Stage, seconds: u32, state: &'static str, cause: &'static str) -> Result<Holder> {
     let path = "/proc/sys/net/ipv4/tcp_fin_timeout";
     stage.netns.within(|| fs::write(path, seconds.to_string()).with_context(|| format!("writing {path}")))?;
     let Connection { server, mut thief, socket, holder, .. } = connection(stage, thief(), Tcp4)?;
     thief.must(&Command::Close(socket))?;
     wait_for_state(server.process.pid, holder.port(), FIN_WAIT2)?;
     let process = Some(thief.kill()?);
-    let (state, cause) = if is_stand_in(server.process.pid, holder.port())? {
-        (state::TIME_WAIT, "time-wait")
-    } else {
-        (state::FIN_WAIT2, "closing")
-    };
+    let is_wanted = is_stand_in(server.process.pid, holder.port())? == (state == state::TIME_WAIT);
+    ensure!(is_wanted, "the kernel left the closed connection in another form than {state}");
     stage.keep(server);
     Ok(Holder { process, inode: None, state, cause, ..holder })
 }
