@@ -18,6 +18,7 @@ pub mod model;
 pub mod occupancy;
 pub mod owner;
 pub mod pipeline;
+pub mod ports;
 pub mod probe;
 pub mod recording;
 pub mod rule;

@@ -2,12 +2,10 @@
 //!
 //! Cheap enough for every quarter of a minute: the kernel is asked for its tables of sockets, and a byte a port is kept.
 
-use std::fs;
-
-use crate::advise::PortList;
 use crate::model::{PortState, Protocol, State};
 use crate::owner::netns;
 use crate::owner::socket_tables::{self, Entry};
+use crate::ports::PortList;
 
 /// Protocols that are looked at: whose tables name every socket.
 const PROTOCOLS: [Protocol; 2] = [Protocol::Tcp, Protocol::Udp];
@@ -29,7 +27,7 @@ impl Occupancy {
     /// Looks.
     #[must_use]
     pub fn read() -> Self {
-        let reserved = fs::read_to_string(netns::RESERVED_PORTS).unwrap_or_default();
+        let reserved = netns::reserved_here().unwrap_or_default();
         let reserved = PortList::parse(&reserved).unwrap_or_default();
         let mut census = Census::new(netns::port_range(), &reserved);
         let mut unreadable = Vec::new();

@@ -1,8 +1,8 @@
 //! The exact commands of an advice: complete, and only those that do what the advice says on this conflict.
 
 use super::Situation;
-use super::ports::PortList;
 use crate::model::{Conflict, Holder, Process, Protocol};
+use crate::ports::PortList;
 
 const RESERVED: &str = "net.ipv4.ip_local_reserved_ports";
 const RANGE: &str = "net.ipv4.ip_local_port_range";

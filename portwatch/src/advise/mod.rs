@@ -1,12 +1,10 @@
 //! A conflict → what to do, best first, with the exact commands. Pure. Nothing is advised that does not apply.
 
 mod command;
-mod ports;
 #[cfg(test)]
 mod tests;
 
 pub use command::reserve_port;
-pub use ports::{PortList, PortListError};
 
 use crate::model::{Action, Advice, AssignedBy, Cause, Conflict, Holder, Protocol, State, UnnamedReason};
 

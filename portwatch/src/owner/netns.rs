@@ -4,6 +4,7 @@ use crate::exit_code::Refused;
 use rustix::fs::{CWD, Mode, OFlags, fstat, fstatfs, openat};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use std::fs;
+use std::io::{self, Read as _};
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -13,7 +14,7 @@ const NSFS: u32 = 0x6e73_6673;
 /// `NS_GET_NSTYPE`.
 const GET_TYPE: libc::Ioctl = 0xb703;
 /// Ports that the kernel does not choose, in the namespace of the thread that reads.
-pub(crate) const RESERVED_PORTS: &str = "/proc/sys/net/ipv4/ip_local_reserved_ports";
+const RESERVED_PORTS: &str = "/proc/sys/net/ipv4/ip_local_reserved_ports";
 const PORT_RANGE: &str = "/proc/sys/net/ipv4/ip_local_port_range";
 
 /// portwatch's own network namespace; 0 if /proc does not tell.
@@ -46,7 +47,7 @@ pub fn by_path(path: &Path) -> Result<u32, Refused> {
 /// another namespace by now, or may not be followed there.
 pub(super) fn reserved_ports(netns: u32, tgid: u32) -> Option<String> {
     if netns == own() {
-        return fs::read_to_string(RESERVED_PORTS).ok();
+        return reserved_here().ok();
     }
     let path = format!("/proc/{tgid}/ns/net");
     let namespace = openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
@@ -56,9 +57,24 @@ pub(super) fn reserved_ports(netns: u32, tgid: u32) -> Option<String> {
     // A namespace is entered for good, so by a thread that is not needed afterwards.
     let inside = move || {
         move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network)).ok()?;
-        fs::read_to_string(RESERVED_PORTS).ok()
+        reserved_here().ok()
     };
     std::thread::spawn(inside).join().ok().flatten()
+}
+
+/// `ip_local_reserved_ports` of the calling thread's namespace.
+///
+/// # Errors
+/// If /proc does not tell.
+pub(crate) fn reserved_here() -> io::Result<String> {
+    /// Every second port, which makes the longest list, takes 191,046 bytes.
+    const LONGEST: usize = 512 * 1024;
+    // In a single read: the kernel gives what fits into it and says that this was all. A reader that feels its way with
+    // a few bytes, as `fs::read_to_string` does, would take the first entries for the whole list.
+    let mut text = vec![0; LONGEST];
+    let length = fs::File::open(RESERVED_PORTS)?.read(&mut text)?;
+    text.truncate(length);
+    String::from_utf8(text).map_err(io::Error::other)
 }
 
 /// `ip_local_port_range` of the calling thread's namespace.
@@ -95,7 +111,7 @@ mod tests {
 
     #[test]
     fn our_own_reserved_ports_are_read_directly() {
-        assert_eq!(reserved_ports(own(), std::process::id()), fs::read_to_string(RESERVED_PORTS).ok());
+        assert_eq!(reserved_ports(own(), std::process::id()), reserved_here().ok());
         assert_eq!(reserved_ports(1, std::process::id()), None, "no longer in that namespace");
     }
 }

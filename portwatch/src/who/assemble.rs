@@ -2,13 +2,14 @@
 
 use super::owners::Owners;
 use super::{Look, PROTOCOLS, Query, View, notes};
-use crate::advise::{PortList, reserve_port};
+use crate::advise::reserve_port;
 use crate::correlate::{Lookups, describe_found};
 use crate::model::{
     Action, Advice, AssignedBy, Evidence, HeldPort, HeldSocket, NamespaceRange, Process, Range, Role, SCHEMA,
     State, UnnamedReason,
 };
 use crate::owner::socket_tables::Entry;
+use crate::ports::PortList;
 use crate::text;
 use jiff::Timestamp;
 use std::net::SocketAddr;

@@ -7,7 +7,7 @@ use crate::owner::netns;
 use crate::owner::socket_tables::{self, Tables};
 use crate::probe::{Kernel, Reason, Snapshot, open_sockets};
 use std::collections::BTreeSet;
-use std::{fs, io};
+use std::io;
 
 /// The kernel, as far as it decides what can be seen.
 #[derive(Debug)]
@@ -109,7 +109,7 @@ fn read(namespace: &Namespace, queries: &[Query], ports: &[u16]) -> (View, Table
         is_visited: true,
         door: namespace.doors.first().map(|door| door.to_string_lossy().into_owned()),
         range: netns::port_range(),
-        reserved: fs::read_to_string(netns::RESERVED_PORTS).ok(),
+        reserved: netns::reserved_here().ok(),
         sockets,
     };
     (view, all)

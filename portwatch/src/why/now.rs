@@ -2,8 +2,8 @@
 
 use super::present::{Hold, Life, Present, is_victims};
 use super::words;
-use crate::advise::PortList;
 use crate::model::{Conflict, HeldSocket, Role, State};
+use crate::ports::PortList;
 
 /// Sockets on the port that are told one by one.
 const SHOWN: usize = 3;

@@ -1,4 +1,4 @@
-//! The port list of `ip_local_reserved_ports`: `80,8080-8090`. Writing it replaces it, so additions must be merged.
+//! A list of ports as the kernel writes it in `ip_local_reserved_ports`: `80,8080-8090`.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ pub struct PortList(Vec<(u16, u16)>);
 
 /// Not such a list.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{part}` is neither a port (1 to 65535) nor a range of ports like 8000-8010")]
+#[error("`{part}` is neither a port (0 to 65535) nor a range of ports like 8000-8010")]
 pub struct PortListError {
     part: String,
 }
@@ -23,7 +23,7 @@ impl PortList {
         for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
             let (low, high) = part.split_once('-').unwrap_or((part, part));
             match (low.trim().parse(), high.trim().parse()) {
-                (Ok(low), Ok(high)) if 0 < low && low <= high => list.insert(low, high),
+                (Ok(low), Ok(high)) if low <= high => list.insert(low, high),
                 _ => return Err(PortListError { part: part.to_owned() }),
             }
         }
@@ -44,6 +44,22 @@ impl PortList {
         });
         let at = self.0.partition_point(|&(l, _)| l < low);
         self.0.insert(at, (low, high));
+    }
+
+    /// Takes the ports from `low` to `high` out.
+    pub fn remove(&mut self, low: u16, high: u16) {
+        let parts = |(l, h): (u16, u16)| {
+            let below = (l < low).then(|| (l, h.min(low - 1)));
+            let above = (h > high).then(|| (l.max(high + 1), h));
+            below.into_iter().chain(above)
+        };
+        let parts_of = |(l, h)| if h < low || high < l { vec![(l, h)] } else { parts((l, h)).collect() };
+        self.0 = std::mem::take(&mut self.0).into_iter().flat_map(parts_of).collect();
+    }
+
+    /// How many ports are listed.
+    pub fn count(&self) -> u32 {
+        self.0.iter().map(|&(low, high)| u32::from(high - low) + 1).sum()
     }
 
     /// Whether the port is listed.
@@ -91,8 +107,27 @@ mod tests {
     }
 
     #[test]
+    fn ports_are_taken_out_of_the_middle_and_the_ends() {
+        let without = |text: &str, low, high| {
+            let mut list = PortList::parse(text).expect("a list");
+            list.remove(low, high);
+            (list.to_string(), list.count())
+        };
+        assert_eq!(without("8000-8010", 8005, 8005), ("8000-8004,8006-8010".to_owned(), 10));
+        assert_eq!(without("8000-8010", 7000, 8000), ("8001-8010".to_owned(), 10));
+        assert_eq!(without("80,8000-8010,65535", 8000, 65535), ("80".to_owned(), 1));
+        assert_eq!(without("0-65535", 1, 65534), ("0,65535".to_owned(), 2));
+        assert_eq!(without("80", 81, 90), ("80".to_owned(), 1));
+    }
+
+    #[test]
+    fn the_kernel_also_lists_port_0() {
+        assert_eq!(PortList::parse("0-3").map(|list| list.to_string()), Ok("0-3".to_owned()));
+    }
+
+    #[test]
     fn nonsense_is_named() {
-        for text in ["a", "0", "70000", "9-8", "1-", "-", "1-2-3"] {
+        for text in ["a", "70000", "9-8", "1-", "-", "1-2-3"] {
             let error = PortList::parse(text).expect_err(text).to_string();
             assert!(error.contains(text), "{error}");
         }
@@ -113,7 +148,10 @@ mod tests {
             }
             prop_assert_eq!(list.contains(probe), expected);
             prop_assert!(list.ranges().windows(2).all(|w| u32::from(w[0].1) + 1 < u32::from(w[1].0)));
-            prop_assert_eq!(PortList::parse(&list.to_string()), Ok(list));
+            prop_assert_eq!(PortList::parse(&list.to_string()), Ok(list.clone()));
+            list.remove(probe, probe);
+            prop_assert!(!list.contains(probe));
+            prop_assert_eq!(list.count(), (0..=u16::MAX).filter(|port| list.contains(*port)).count() as u32);
         }
 
         #[test]
