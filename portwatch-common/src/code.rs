@@ -28,6 +28,8 @@ pub mod how {
     pub const ACCEPT: u8 = 6;
     /// Had it before portwatch looked.
     pub const PREEXISTING: u8 = 7;
+    /// The same, and the kernel had chosen the number.
+    pub const PREEXISTING_CHOSEN: u8 = 8;
 }
 
 /// The refused call: values of [`crate::Refusal::operation`] and [`crate::Attempt::operation`].

@@ -48,7 +48,7 @@ pub(crate) fn record_preexisting(sk: *const u8, protocol: u16, port: u16, owner:
         netns: sock::netns::<crate::field::Probed>(sk),
         port,
         protocol: protocol as u8,
-        how: how::PREEXISTING,
+        how: if sock::port_locked(sk) { how::PREEXISTING } else { how::PREEXISTING_CHOSEN },
     };
     count(counter::PREEXISTING);
     store(sk as u64, protocol, &assignment, Earlier::Keep);

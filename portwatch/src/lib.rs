@@ -5,6 +5,7 @@
 
 pub mod advise;
 pub mod agent;
+pub mod audit;
 pub mod cli;
 pub mod config;
 pub mod correlate;

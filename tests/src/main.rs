@@ -16,6 +16,7 @@ mod init;
 mod link;
 mod moves;
 mod netns;
+mod odds;
 mod offspring;
 mod portrait;
 mod product;
@@ -96,6 +97,15 @@ enum Role {
         #[arg(long, value_name = "PATH")]
         portwatch: PathBuf,
     },
+    /// Restart servers many hundred times under load, and compare what they lost with what `portwatch audit` had said
+    Odds {
+        /// The program to judge
+        #[arg(long, value_name = "PATH")]
+        portwatch: PathBuf,
+        /// Restarts of each server
+        #[arg(long, default_value_t = 300)]
+        restarts: u32,
+    },
     /// Measure what taking and giving back a port costs, with portwatch and without
     Bench {
         /// The program to measure
@@ -159,6 +169,7 @@ fn main() -> ExitCode {
         Role::Stage { only } => stage::run(&only),
         Role::Who { portwatch } => who::run(&portwatch),
         Role::Agent { portwatch } => agent::run(&portwatch),
+        Role::Odds { portwatch, restarts } => odds::run(&portwatch, restarts),
         Role::Bench { portwatch, backend, rounds, operations } => {
             bench::run(&portwatch, &backend, bench::Effort { rounds, operations })
         }

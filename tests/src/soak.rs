@@ -24,6 +24,7 @@ mod truth;
 mod victim;
 
 pub(crate) use bystander::BystanderArgs;
+pub(crate) use dice::Dice;
 pub(crate) use stage::{Args, run};
 pub(crate) use troupe::TroupeArgs;
 

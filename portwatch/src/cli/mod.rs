@@ -1,6 +1,7 @@
 //! The command line: one file a subcommand. Wrong usage is answered with one line and exit code 2.
 
 pub mod agent;
+pub mod audit;
 pub mod completions;
 pub mod demo;
 pub mod doctor;
@@ -63,6 +64,8 @@ pub enum Command {
     Replay(Box<replay::ReplayArgs>),
     /// Show everybody who holds a port now: clients too, not only listeners
     Who(who::WhoArgs),
+    /// Find ports that the next restart may lose to a client, and how likely that is
+    Audit(audit::AuditArgs),
     /// Show refused calls of the past, and who had the port
     History(Box<history::HistoryArgs>),
     /// Tell the story of the last refused port: who had it, how they got it, and what to do
@@ -121,6 +124,7 @@ pub fn run(asked: Asked) -> anyhow::Result<ExitCode> {
             Command::Agent(args) => agent::run(&args),
             Command::Replay(args) => replay::run(*args),
             Command::Who(args) => who::run(&args),
+            Command::Audit(args) => audit::run(&args),
             Command::History(args) => history::run(&args),
             Command::Why(args) => why::run(&args),
             Command::Demo(args) => demo::run(&args),

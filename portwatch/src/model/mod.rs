@@ -5,6 +5,8 @@
 
 #[cfg(test)]
 pub(crate) mod example;
+mod finding;
+mod finding_names;
 mod held;
 mod known;
 mod names;
@@ -13,6 +15,8 @@ mod summary;
 mod time;
 mod wire;
 
+pub use finding::{Audit, AuditedNamespace, AuditedProtocol, ConfiguredPort, Finding, Odds};
+pub use finding_names::{DowntimeSource, FindingKind};
 pub use held::{Earlier, HeldPort, HeldSocket, NamespaceRange};
 pub(crate) use known::short_id;
 pub use names::{

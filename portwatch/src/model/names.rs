@@ -53,6 +53,8 @@ macro_rules! names {
     };
 }
 
+pub(super) use names;
+
 names! {
     /// The refused call.
     Operation {
@@ -210,6 +212,8 @@ names! {
         ReservePort = "reserve-port",
         /// Make the ephemeral range larger.
         WidenRange = "widen-range",
+        /// Make the ephemeral range smaller.
+        NarrowRange = "narrow-range",
         /// Make the present holder let go.
         FreePort = "free-port",
         /// Stop the present holder for good.

@@ -44,7 +44,7 @@ impl AssignedBy {
             how::AUTOBIND => Self::Autobind,
             how::LISTEN => Self::Listen,
             how::ACCEPT => Self::Accept,
-            how::PREEXISTING => Self::Preexisting,
+            how::PREEXISTING | how::PREEXISTING_CHOSEN => Self::Preexisting,
             _ => Self::Unknown,
         }
     }

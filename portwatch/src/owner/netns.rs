@@ -34,9 +34,8 @@ pub fn by_path(path: &Path) -> Result<u32, Refused> {
         ))
     };
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let file =
-        openat(CWD, path, flags, Mode::empty()).map_err(|error| refused(&std::io::Error::from(error)))?;
-    let stat = fstat(&file).map_err(|error| refused(&std::io::Error::from(error)))?;
+    let file = openat(CWD, path, flags, Mode::empty()).map_err(|error| refused(&io::Error::from(error)))?;
+    let stat = fstat(&file).map_err(|error| refused(&io::Error::from(error)))?;
     if !is_network_namespace(&file) {
         return Err(refused(&"not a network namespace"));
     }

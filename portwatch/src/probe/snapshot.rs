@@ -1,6 +1,7 @@
 //! One look at every socket that a process has open, with no hook attached: the iterator of the start-up snapshot.
 
 use aya::maps::HashMap;
+use portwatch_common::record::how;
 use portwatch_common::{Assignment, Task, map};
 
 use super::load::{self, Sizes};
@@ -20,6 +21,8 @@ pub struct OpenSocket {
     pub port: u16,
     /// Its inode.
     pub inode: u64,
+    /// Whether the kernel chose the port.
+    pub is_chosen: bool,
     /// A process that has it open.
     pub task: Task,
 }
@@ -37,7 +40,7 @@ pub struct Snapshot {
 ///
 /// # Errors
 /// When the kernel does not admit the iterator.
-pub fn open_sockets(kernel: &Kernel, ports: &[u16]) -> Result<Snapshot, Reason> {
+pub fn open_sockets(kernel: &Kernel, wanted: impl Fn(u16) -> bool) -> Result<Snapshot, Reason> {
     let sizes = Sizes { ring: RING, ..Sizes::default() };
     // Of the backends, because this one has UDP in the table that cannot overflow unnoticed.
     let mut ebpf = load::load(Backend::Fexit, kernel, sizes)?;
@@ -46,14 +49,14 @@ pub fn open_sockets(kernel: &Kernel, ports: &[u16]) -> Result<Snapshot, Reason> 
     for name in [map::PORTS, map::DATAGRAMS] {
         let table = ebpf.map(name).and_then(|map| HashMap::<_, u64, Assignment>::try_from(map).ok());
         let Some(table) = table else { return Err(Reason::missing_table(name)) };
-        let wanted = |record: &Assignment| ports.contains(&record.port);
-        let records = table.iter().filter_map(Result::ok).map(|(_, record)| record).filter(wanted);
+        let records = table.iter().filter_map(Result::ok).map(|(_, record)| record);
+        let records = records.filter(|record| wanted(record.port));
         sockets.extend(records.map(open_socket));
     }
     Ok(Snapshot { sockets, lost: Counters::read(&ebpf).get("ports_full") })
 }
 
 fn open_socket(record: Assignment) -> OpenSocket {
-    let Assignment { netns, protocol, port, inode, task, .. } = record;
-    OpenSocket { netns, protocol, port, inode, task }
+    let Assignment { netns, protocol, port, inode, task, how, .. } = record;
+    OpenSocket { netns, protocol, port, inode, task, is_chosen: how == how::PREEXISTING_CHOSEN }
 }

@@ -2,7 +2,7 @@
 
 use super::{Look, PROTOCOLS, Query, Scope, Standing, View, merge, notes};
 use crate::model::Protocol;
-use crate::owner::namespaces::{Namespace, Namespaces};
+use crate::owner::namespaces::Namespace;
 use crate::owner::netns;
 use crate::owner::socket_tables::{self, Tables};
 use crate::probe::{Kernel, Reason, Snapshot, open_sockets};
@@ -41,10 +41,10 @@ pub(super) fn look(queries: &[Query], scope: &Scope, facts: &Facts, with_bpf: bo
     // First, so that a socket met here and found in a table afterwards lived all the while.
     let snapshot = match (&facts.kernel, with_bpf) {
         (_, false) => Err(notes::bpf_not_wanted()),
-        (Ok(kernel), true) => open_sockets(kernel, &ports),
+        (Ok(kernel), true) => open_sockets(kernel, |port| ports.contains(&port)),
         (Err(reason), true) => Err(reason.clone()),
     };
-    let namespaces = namespaces(scope);
+    let namespaces = scope.namespaces();
     let mut look = Look::default();
     let mut tables = Tables::default();
     let mut shut: Vec<(u32, io::Error)> = Vec::new();
@@ -78,16 +78,6 @@ pub(super) fn look(queries: &[Query], scope: &Scope, facts: &Facts, with_bpf: bo
         Err(reason) => notes::no_snapshot(&mut look.unseen, &reason, tells_bound, *scope == Scope::All),
     }
     look
-}
-
-fn namespaces(scope: &Scope) -> Namespaces {
-    let one = |namespace| Namespaces { all: vec![namespace], hidden: 0 };
-    match scope {
-        Scope::All => Namespaces::find(),
-        Scope::Own => one(Namespace::own()),
-        Scope::Behind(number, _) if *number == netns::own() => one(Namespace::own()),
-        Scope::Behind(number, path) => one(Namespace::behind(*number, path)),
-    }
 }
 
 /// Reads the tables and settings of the namespace that the calling thread is in.

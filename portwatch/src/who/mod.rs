@@ -12,8 +12,10 @@ mod tests;
 
 use crate::correlate::Lookups;
 use crate::model::{HeldPort, Protocol};
-use crate::owner::now_boot_ns;
+use crate::owner::namespaces::{Namespace, Namespaces};
 use crate::owner::socket_tables::Entry;
+use crate::owner::{netns, now_boot_ns};
+pub(crate) use notes::of_namespaces;
 use owners::Owners;
 use std::fmt;
 use std::path::PathBuf;
@@ -48,6 +50,19 @@ pub enum Scope {
     Own,
     /// In the one of this number, behind this path.
     Behind(u32, PathBuf),
+}
+
+impl Scope {
+    /// Those that can be reached now.
+    pub fn namespaces(&self) -> Namespaces {
+        let one = |namespace| Namespaces { all: vec![namespace], hidden: 0 };
+        match self {
+            Self::All => Namespaces::find(),
+            Self::Own => one(Namespace::own()),
+            Self::Behind(number, _) if *number == netns::own() => one(Namespace::own()),
+            Self::Behind(number, path) => one(Namespace::behind(*number, path)),
+        }
+    }
 }
 
 impl Query {

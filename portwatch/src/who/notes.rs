@@ -11,7 +11,8 @@ pub(super) fn bpf_not_wanted() -> Reason {
     Reason { what: "--no-bpf".to_owned(), remedy: "leave --no-bpf out".to_owned() }
 }
 
-pub(super) fn of_namespaces(notes: &mut Vec<String>, hidden: usize, shut: &[(u32, io::Error)]) {
+/// Namespaces that were not looked into.
+pub(crate) fn of_namespaces(notes: &mut Vec<String>, hidden: usize, shut: &[(u32, io::Error)]) {
     if hidden > 0 {
         let processes = if hidden == 1 { "process" } else { "processes" };
         notes.push(format!(
@@ -80,7 +81,7 @@ fn more_rights() -> &'static str {
     if rustix::process::geteuid().is_root() {
         "a security policy of this host or its container forbids it even to root"
     } else {
-        "run it as root (sudo portwatch who …)"
+        "run it as root (sudo portwatch …)"
     }
 }
 

@@ -51,6 +51,7 @@ fn part(advice: Advice, is_over: bool) -> Part {
     let title = match advice.action {
         Action::ReservePort => "Reserve the port",
         Action::WidenRange => "Widen the ephemeral range",
+        Action::NarrowRange => "Narrow the ephemeral range",
         Action::FreePort => "End the holder or its connection",
         Action::StopHolder => "Stop the holder",
         Action::ChangePort => "Use another port",

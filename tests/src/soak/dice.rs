@@ -2,11 +2,11 @@
 
 /// A stream of random numbers.
 #[derive(Clone, Debug)]
-pub(super) struct Dice(u64);
+pub(crate) struct Dice(u64);
 
 impl Dice {
     /// The same seed and stream give the same numbers.
-    pub(super) fn new(seed: u64, stream: u64) -> Self {
+    pub(crate) fn new(seed: u64, stream: u64) -> Self {
         let mut dice = Self(seed ^ stream.wrapping_mul(0xd134_2543_de82_ef95));
         // Neighbouring seeds must not begin alike.
         dice.roll();
@@ -22,7 +22,7 @@ impl Dice {
     }
 
     /// A number below `bound`, which is not 0.
-    pub(super) fn below(&mut self, bound: u32) -> u32 {
+    pub(crate) fn below(&mut self, bound: u32) -> u32 {
         // The upper half, so that the remainder fits; the bias is far below what a soak could notice.
         u32::try_from((self.roll() >> 32) % u64::from(bound.max(1))).unwrap_or(0)
     }

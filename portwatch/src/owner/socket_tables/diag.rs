@@ -23,6 +23,8 @@ const REQUEST: usize = 56;
 const MESSAGE: usize = 72;
 /// The timer that runs in TIME_WAIT.
 const TIME_WAIT_TIMER: u8 = 3;
+/// Listening, and those that are bound only: bit 13 from 6.8 on, which older kernels do not know.
+const STANDING: u32 = 1 << 7 | 1 << 10 | 1 << 13;
 /// Every state, that of bound-only sockets (bit 13, from 6.8 on) too: kernels ignore bits that they do not know.
 const ALL_STATES: u32 = !0;
 /// The kernel fills what it is given, up to 32 KiB.
@@ -37,6 +39,12 @@ pub(super) fn dump(protocol: Protocol, family: Family, port: u16) -> io::Result<
     Ok(entries)
 }
 
+/// The TCP sockets that are not connected, or all datagram sockets, one by one.
+pub(super) fn standing(protocol: Protocol, family: Family, take: &mut dyn FnMut(Entry)) -> io::Result<()> {
+    let states = if protocol.is_datagram() { ALL_STATES } else { STANDING };
+    ask(&request(protocol, family, 0, states), protocol, 0, take)
+}
+
 /// The same one by one; port 0 stands for every port.
 pub(super) fn each(
     protocol: Protocol,
@@ -44,10 +52,14 @@ pub(super) fn each(
     port: u16,
     take: &mut dyn FnMut(Entry),
 ) -> io::Result<()> {
+    ask(&request(protocol, family, port, ALL_STATES), protocol, port, take)
+}
+
+fn ask(request: &[u8], protocol: Protocol, port: u16, take: &mut dyn FnMut(Entry)) -> io::Result<()> {
     let kind = SocketFlags::CLOEXEC;
     let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, kind, Some(netlink::SOCK_DIAG))?;
     set_socket_timeout(&socket, Timeout::Recv, Some(PATIENCE))?;
-    send(&socket, &request(protocol, family, port), SendFlags::empty())?;
+    send(&socket, request, SendFlags::empty())?;
     let mut buffer = vec![0; BUFFER];
     loop {
         let (_, length) = recv(&socket, &mut buffer[..], RecvFlags::TRUNC)?;
@@ -60,7 +72,7 @@ pub(super) fn each(
     }
 }
 
-fn request(protocol: Protocol, family: Family, port: u16) -> Vec<u8> {
+fn request(protocol: Protocol, family: Family, port: u16, states: u32) -> Vec<u8> {
     const LENGTH: u32 = (HEADER + REQUEST) as u32;
     const FLAGS: u16 = (libc::NLM_F_REQUEST | libc::NLM_F_DUMP) as u16;
     let mut bytes = Vec::with_capacity(HEADER + REQUEST);
@@ -69,7 +81,7 @@ fn request(protocol: Protocol, family: Family, port: u16) -> Vec<u8> {
     bytes.extend(FLAGS.to_ne_bytes());
     bytes.extend([0; 8]); // sequence number and sender
     bytes.extend([family_number(family), protocol_number(protocol), 0, 0]);
-    bytes.extend(ALL_STATES.to_ne_bytes());
+    bytes.extend(states.to_ne_bytes());
     bytes.extend(port.to_be_bytes());
     bytes.resize(HEADER + REQUEST, 0); // any other port, any address
     bytes

@@ -1,6 +1,7 @@
 //! For people: the table and the wide form. The only place that knows ANSI; the stream given to it strips the colours
 //! where they are not wanted.
 
+mod audit;
 mod held;
 mod history;
 mod story;
@@ -10,6 +11,7 @@ mod tests;
 mod wide;
 mod words;
 
+pub use audit::write as write_audit;
 pub use held::write as write_held;
 pub use history::{History, write_summary};
 pub use story::write as write_story;

@@ -180,9 +180,11 @@ fn in_words(advice: &Advice) -> String {
         Action::CloseOnExec => "open sockets with SOCK_CLOEXEC, so that children do not keep them",
         Action::SetOption | Action::SameUser | Action::Inspect => &advice.why,
         Action::StopFirst => "let the earlier instance end first",
-        Action::ReservePort | Action::WidenRange | Action::FreePort | Action::StopHolder => {
-            advice.action.as_str()
-        }
+        Action::ReservePort
+        | Action::WidenRange
+        | Action::NarrowRange
+        | Action::FreePort
+        | Action::StopHolder => advice.action.as_str(),
     };
     text::printable(words).into_owned()
 }
