@@ -105,6 +105,9 @@ enum Role {
         /// Restarts of each server
         #[arg(long, default_value_t = 300)]
         restarts: u32,
+        /// Only settings of this name
+        #[arg(long, value_name = "NAME")]
+        only: Vec<String>,
     },
     /// Measure what taking and giving back a port costs, with portwatch and without
     Bench {
@@ -169,7 +172,7 @@ fn main() -> ExitCode {
         Role::Stage { only } => stage::run(&only),
         Role::Who { portwatch } => who::run(&portwatch),
         Role::Agent { portwatch } => agent::run(&portwatch),
-        Role::Odds { portwatch, restarts } => odds::run(&portwatch, restarts),
+        Role::Odds { portwatch, restarts, only } => odds::run(&portwatch, restarts, &only),
         Role::Bench { portwatch, backend, rounds, operations } => {
             bench::run(&portwatch, &backend, bench::Effort { rounds, operations })
         }

@@ -20,10 +20,11 @@ use load::{Kind, Load};
 const RANGE: Range = Range { low: 42_000, high: 42_099 };
 /// How long a restart takes here.
 const DOWNTIME: Duration = Duration::from_millis(100);
-/// How long the server is up between two restarts at most. It is drawn: else the restarts and the clients' walk over the
+/// How long the server is up between two restarts, to twice as long: until the clients are again as many as they were.
+/// It is drawn: else the restarts and the clients' walk over the
 /// range would keep in step, and the same part of it would be met every time.
-const UPTIME: Duration = Duration::from_millis(200);
-/// How long a lost port may stay lost: the clients hold theirs for a tenth of a second.
+const UPTIME: Duration = Duration::from_millis(120);
+/// How long a lost port may stay lost once the clients were told to let go.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How much of the prediction the model may be off, beside chance.
 const MODEL: f64 = 0.2;
@@ -50,27 +51,43 @@ enum Own {
 }
 
 const SETTINGS: [Setting; 8] = [
-    Setting { name: "odds-first-parity", load: Kind::Connects { peers: 1 }, ..PLAIN },
-    Setting { name: "odds-many-peers", load: Kind::Connects { peers: 40 }, ..PLAIN },
-    Setting { name: "odds-other-parity", port: 42_051, load: Kind::Connects { peers: 1 }, ..PLAIN },
-    Setting { name: "odds-after-a-block", port: 42_042, reserved: "42002-42041", ..PLAIN },
+    Setting { name: "odds-first-parity", load: Kind::Connects { peers: 1, network: 1 }, ..PLAIN },
+    Setting { name: "odds-many-peers", load: Kind::Connects { peers: 40, network: 2 }, ..PLAIN },
+    Setting {
+        name: "odds-other-parity",
+        port: 42_051,
+        load: Kind::Connects { peers: 1, network: 3 },
+        ..PLAIN
+    },
+    Setting {
+        name: "odds-after-a-block",
+        port: 42_042,
+        reserved: "42002-42041",
+        load: Kind::Connects { peers: 1, network: 4 },
+        ..PLAIN
+    },
     Setting {
         name: "odds-after-a-block-many-peers",
         port: 42_042,
         reserved: "42002-42041",
-        load: Kind::Connects { peers: 200 },
+        load: Kind::Connects { peers: 200, network: 5 },
         ..PLAIN
     },
     Setting { name: "odds-bind-to-port-0", port: 42_051, load: Kind::Binds, ..PLAIN },
     Setting { name: "odds-udp", protocol: "udp", load: Kind::Datagrams, ..PLAIN },
-    Setting { name: "odds-own-connection", own: Own::Connection, ..PLAIN },
+    Setting {
+        name: "odds-own-connection",
+        own: Own::Connection,
+        load: Kind::Connects { peers: 1, network: 6 },
+        ..PLAIN
+    },
 ];
 
 const PLAIN: Setting = Setting {
     name: "",
     port: 42_050,
     protocol: "tcp",
-    load: Kind::Connects { peers: 1 },
+    load: Kind::Connects { peers: 1, network: 1 },
     reserved: "",
     own: Own::Nothing,
 };
@@ -85,7 +102,7 @@ struct Outcome {
 }
 
 /// Plays all settings side by side; whether the odds were right.
-pub(crate) fn run(program: &Path, restarts: u32) -> Result<bool> {
+pub(crate) fn run(program: &Path, restarts: u32, only: &[String]) -> Result<bool> {
     let play = |setting: &'static Setting| {
         let outcome = Netns::new(RANGE).and_then(|netns| {
             let path = netns.path();
@@ -96,15 +113,17 @@ pub(crate) fn run(program: &Path, restarts: u32) -> Result<bool> {
             Err(error) => (false, format!("FAIL {} {error:#}", setting.name)),
         }
     };
+    let is_wanted = |setting: &&Setting| only.is_empty() || only.iter().any(|name| name == setting.name);
+    let settings = SETTINGS.iter().filter(is_wanted);
     let outcomes: Vec<_> = std::thread::scope(|scope| {
-        let threads: Vec<_> = SETTINGS.iter().map(|setting| scope.spawn(move || play(setting))).collect();
+        let threads: Vec<_> = settings.map(|setting| scope.spawn(move || play(setting))).collect();
         threads
             .into_iter()
             .map(|thread| thread.join().unwrap_or((false, "FAIL a thread panicked".into())))
             .collect()
     });
     outcomes.iter().for_each(|(_, line)| println!("{line}"));
-    Ok(outcomes.iter().all(|(is_good, _)| *is_good))
+    Ok(!outcomes.is_empty() && outcomes.iter().all(|(is_good, _)| *is_good))
 }
 
 fn play(program: &Path, netns: &Path, setting: &Setting, restarts: u32) -> Result<Outcome> {
@@ -120,8 +139,8 @@ fn play(program: &Path, netns: &Path, setting: &Setting, restarts: u32) -> Resul
         server.stop();
         sleep(DOWNTIME);
         down += stopped.elapsed();
-        lost += u32::from(!server.come_back(setting)?);
-        sleep(UPTIME * dice.below(100) / 100);
+        lost += u32::from(!server.come_back(setting, &load)?);
+        sleep(UPTIME + UPTIME * dice.below(100) / 100);
     }
     // A busy machine sleeps longer than it was told.
     let (predicted, run) = ask(program, netns, setting, down / restarts)?;
@@ -150,7 +169,14 @@ fn ask(program: &Path, netns: &Path, setting: &Setting, downtime: Duration) -> R
     ensure!(odds["downtime_from"] == "given", "not the downtime that was given: {odds}");
     let own = odds["own_connections"].as_u64();
     ensure!(own == Some(u64::from(setting.own == Own::Connection)), "own connections: {odds}");
-    Ok((odds["restart"].as_f64().context("no odds")?, odds["run"].as_u64().context("no run")?))
+    let restart = odds["restart"].as_f64();
+    let is_kept = setting.own == Own::Connection;
+    ensure!(
+        is_kept == (restart != odds["idle_restart"].as_f64()),
+        "its own connections are not counted: {odds}"
+    );
+    ensure!(!is_kept || restart == Some(0.0), "its own connection keeps the port: {odds}");
+    Ok((odds["idle_restart"].as_f64().context("no odds")?, odds["run"].as_u64().context("no run")?))
 }
 
 fn judge(setting: &Setting, outcome: Outcome) -> Result<String> {
@@ -158,11 +184,10 @@ fn judge(setting: &Setting, outcome: Outcome) -> Result<String> {
     let observed = f64::from(lost) / f64::from(restarts);
     let words = format!("predicted {predicted:.3}, lost {lost} of {restarts} = {observed:.3}, run {run}");
     if setting.own == Own::Connection {
-        // The odds are those without it; as long as it is there nobody is given the port.
         ensure!(lost == 0 && predicted > 0.05, "its own connection should have kept the port: {words}");
         return Ok(words);
     }
-    let blocks = setting.reserved.is_empty() || run == 20;
+    let blocks = setting.reserved.is_empty() || run >= 20;
     ensure!(blocks, "20 reserved ports of its parity stand before the port: {words}");
     let chance = DEVIATIONS * (predicted * (1.0 - predicted) / f64::from(restarts)).sqrt();
     ensure!((observed - predicted).abs() <= chance + MODEL * predicted, "too far apart: {words}");
@@ -201,8 +226,8 @@ impl Server {
         self.socket = None;
     }
 
-    /// Whether the port was there at once. Otherwise waits until it is.
-    fn come_back(&mut self, setting: &Setting) -> Result<bool> {
+    /// Whether the port was there at once. Otherwise the clients let go, and it is waited for.
+    fn come_back(&mut self, setting: &Setting, load: &Load) -> Result<bool> {
         let begun = Instant::now();
         let mut is_first = true;
         loop {
@@ -216,6 +241,7 @@ impl Server {
                         bail!("the port did not come back in {PATIENCE:?}");
                     }
                     is_first = false;
+                    load.let_go();
                     sleep(Duration::from_millis(2));
                 }
                 Err(error) => return Err(error).context("starting again"),

@@ -6,13 +6,13 @@
 //! port that follows a run of unavailable ones is met more surely than others. `bind()` to port 0 begins with the other
 //! parity, at a random place every time. UDP takes any port that is free.
 
-use super::land::{Land, Peer};
+use super::land::Land;
 
 /// Places from which a walk may go on after a port was taken.
 const STRIDES: usize = 8;
 
 /// What happens to one port while nobody holds it.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Chance {
     /// That the port is taken, from 0 to 1.
     pub(super) taken: f64,
@@ -22,55 +22,73 @@ pub(super) struct Chance {
     pub(super) run: u32,
 }
 
-/// The ports of one parity that a walk goes over: whether each may be taken, in order, and around.
+/// The ports of one parity, in order, and around. Some are unavailable for good; of the others a part is taken at any time
+/// by those who come and go, and nobody knows which ones.
 #[derive(Clone, Debug)]
 struct Ring {
-    available: Vec<bool>,
+    open: Vec<bool>,
+    /// The part of the open ones that is taken, from 0 to 1.
+    taken: f64,
 }
 
 impl Ring {
     /// Those of parity `parity` (0: of the range's first port). A range with an odd number of ports ends one earlier.
-    fn new(land: &Land, parity: u32, is_available: impl Fn(u16) -> bool) -> Self {
+    fn new(land: &Land, parity: u32, is_open: impl Fn(u16) -> bool) -> Self {
         let (low, high) = (u32::from(land.low), u32::from(land.high));
-        let end = low + ((high + 1 - low) & !1).max(1);
+        let end = low + ((high + 1).saturating_sub(low) & !1).max(1);
         let ports = (low + parity..end).step_by(2);
-        Self { available: ports.map(|port| u16::try_from(port).is_ok_and(&is_available)).collect() }
+        Self { open: ports.map(|port| u16::try_from(port).is_ok_and(&is_open)).collect(), taken: 0.0 }
     }
 
-    fn is_exhausted(&self) -> bool {
-        !self.available.iter().any(|available| *available)
+    fn count(&self) -> f64 {
+        self.open.iter().filter(|open| **open).count() as f64
     }
 
-    /// The same with one more available place.
-    fn with(mut self, place: usize) -> Option<Self> {
-        *self.available.get_mut(place)? = true;
+    /// The same while so many of the open ones are taken.
+    fn with_taken(mut self, taken: f64) -> Self {
+        self.taken = if taken > 0.0 { (taken / self.count().max(1.0)).min(1.0) } else { 0.0 };
+        self
+    }
+
+    /// The same with the port open that it is about; `None` if it is not of this ring.
+    fn with_open(mut self, place: usize) -> Option<Self> {
+        *self.open.get_mut(place)? = true;
         Some(self)
     }
 
-    /// Unavailable places right before this one.
+    fn is_used_up(&self) -> bool {
+        self.taken >= 1.0 || !self.open.contains(&true)
+    }
+
+    /// Ports right before this one that are unavailable for good.
     fn run_before(&self, place: usize) -> usize {
-        let count = self.available.len();
-        (1..count).take_while(|back| !self.available[(place + count - back) % count]).count()
+        let count = self.open.len();
+        (1..count).take_while(|back| !self.open[(place + count - back) % count]).count()
+    }
+
+    /// The mean of `weight` over all lengths that the run before a port may have: it ends at an open port that is not
+    /// taken just then.
+    fn mean(&self, place: usize, weight: impl Fn(usize) -> f64) -> f64 {
+        /// So unlikely a run is left out.
+        const NEGLIGIBLE: f64 = 1e-6;
+        let count = self.open.len();
+        let (mut likely, mut sum) = (1.0, 0.0);
+        for run in 0..count {
+            if self.open[(place + 2 * count - run - 1) % count] {
+                sum += likely * (1.0 - self.taken) * weight(run);
+                likely *= self.taken;
+            }
+            if likely < NEGLIGIBLE {
+                return sum;
+            }
+        }
+        sum + likely * weight(count - 1)
     }
 
     /// Connections that a walk once around makes.
     fn connections_around(&self) -> f64 {
-        // Twice around: the run before the first place is known only then.
-        let mut run = 0;
-        let mut sum = 0.0;
-        for round in 0..2 {
-            for available in &self.available {
-                if !*available {
-                    run += 1;
-                    continue;
-                }
-                if round == 1 {
-                    sum += met(run);
-                }
-                run = 0;
-            }
-        }
-        sum
+        let open = (0..self.open.len()).filter(|place| self.open[*place]);
+        open.map(|place| (1.0 - self.taken) * self.mean(place, met)).sum()
     }
 }
 
@@ -82,70 +100,59 @@ fn met(run: usize) -> f64 {
     1.0 - missed as f64 / STRIDES as f64 / mean
 }
 
-/// One walk of `connections` connections, from an unknown place.
-fn walked(ring: &Ring, place: usize, connections: f64) -> f64 {
-    let met = met(ring.run_before(place));
-    let rounds = connections / ring.connections_around().max(1.0);
-    let whole = rounds.floor();
-    1.0 - (1.0 - met).powf(whole) * (1.0 - met * (rounds - whole))
-}
-
-/// So many assignments, each from a random place.
-fn scattered(ring: &Ring, place: usize, assignments: f64) -> f64 {
-    1.0 - (-assignments * next_scattered(ring, place)).exp()
-}
-
-fn next_scattered(ring: &Ring, place: usize) -> f64 {
-    (ring.run_before(place) + 1) as f64 / ring.available.len() as f64
-}
-
 /// What a number of connections does, spread over the present peers like the present ones: `share` of each one's.
 pub(super) fn connections(land: &Land, port: u16, share: f64) -> Chance {
     let (parity, place) = place(land, port);
+    let is_open = |port| land.is_open_to_clients(port);
+    let (first, ring) = (Ring::new(land, 0, is_open), Ring::new(land, parity, is_open).with_open(place));
+    let Some(ring) = ring else { return Chance::default() };
     let clients = land.clients().max(1) as f64;
-    let mut chance = Chance { taken: 0.0, next: 0.0, run: 0 };
+    let mut chance =
+        Chance { run: ring.run_before(place).try_into().unwrap_or(u32::MAX), ..Chance::default() };
     let mut free = 1.0;
-    let mut add = |peer: Option<&Peer>, count: f64, peers: f64| {
-        let ring_of = |parity| Ring::new(land, parity, |port| land.is_open_to(peer, port));
-        // The others have their turn only when these are used up.
-        if parity == 1 && !ring_of(0).is_exhausted() {
-            return;
-        }
-        let Some(ring) = ring_of(parity).with(place) else { return };
-        let run = ring.run_before(place);
-        free *= (1.0 - walked(&ring, place, share * count / peers)).powf(peers);
-        chance.next += count / clients * met(run) / ring.connections_around().max(1.0);
-        chance.run = chance.run.max(u32::try_from(run).unwrap_or(u32::MAX));
-    };
-    let (large, rest) = land.peers();
-    for (peer, count) in large {
-        add(Some(peer), count as f64, 1.0);
-    }
-    if rest.clients > 0 || land.clients() == 0 {
-        add(None, rest.clients.max(1) as f64, rest.peers.max(1) as f64);
+    for (connections, peers) in land.walks() {
+        // A peer's own connections are in the way of its next ones only.
+        let each = connections as f64 / peers as f64;
+        let left = each - first.count();
+        let taken = match parity {
+            0 => each,
+            // The others have their turn only when those of the first parity are used up.
+            _ if left < 0.0 && !first.is_used_up() => continue,
+            _ => left,
+        };
+        let ring = ring.clone().with_taken(taken);
+        let (met, around) = (ring.mean(place, met), ring.connections_around().max(1.0));
+        free *= (1.0 - walked(met, share * each / around)).powf(peers as f64);
+        chance.next += connections as f64 / clients * met / around;
     }
     Chance { taken: 1.0 - free, ..chance }
+}
+
+/// A walk that goes so many times around, from an unknown place, and takes the port with probability `met` each time.
+fn walked(met: f64, rounds: f64) -> f64 {
+    let whole = rounds.floor();
+    1.0 - (1.0 - met).powf(whole) * (1.0 - met * (rounds - whole))
 }
 
 /// What a number of `bind()` to port 0, or `listen()` without bind, does.
 pub(super) fn binds(land: &Land, port: u16, count: f64) -> Chance {
     let (parity, place) = place(land, port);
-    let ring_of = |parity| Ring::new(land, parity, |port| land.is_unused(port));
-    let is_spared = parity == 0 && !ring_of(1).is_exhausted();
-    match ring_of(parity).with(place).filter(|_| !is_spared) {
-        Some(ring) => Chance {
-            taken: scattered(&ring, place, count),
-            next: next_scattered(&ring, place),
-            run: u32::try_from(ring.run_before(place)).unwrap_or(u32::MAX),
-        },
-        None => Chance { taken: 0.0, next: 0.0, run: 0 },
-    }
+    let ring = |parity| {
+        let ring = Ring::new(land, parity, |port| !land.is_reserved(port));
+        let is_used = |other: &u16| u32::from(other - land.low) % 2 == parity && *other != port;
+        ring.with_taken(land.used().filter(is_used).count() as f64)
+    };
+    let is_spared = parity == 0 && !ring(1).is_used_up();
+    let Some(ring) = ring(parity).with_open(place).filter(|_| !is_spared) else { return Chance::default() };
+    let next = ring.mean(place, |run| (run + 1) as f64) / ring.open.len() as f64;
+    let run = ring.run_before(place).try_into().unwrap_or(u32::MAX);
+    Chance { taken: 1.0 - (-count * next).exp(), next, run }
 }
 
 /// What a number of datagram sockets without a port of their own does.
 pub(super) fn datagrams(land: &Land, port: u16, count: f64) -> Chance {
-    let others = (land.low..=land.high).filter(|other| *other != port && land.is_unused(*other)).count();
-    let next = 1.0 / (others + 1) as f64;
+    let used = land.used().filter(|used| *used != port && !land.is_reserved(*used)).count() as f64;
+    let next = 1.0 / (f64::from(land.choosable()) - used).max(1.0);
     Chance { taken: 1.0 - (-count * next).exp(), next, run: 0 }
 }
 

@@ -3,21 +3,11 @@
 use crate::model::{Protocol, State};
 use crate::owner::socket_tables::Entry;
 use crate::ports::PortList;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
-
-/// Peers whose own connections are looked at when a walk is followed; the others hardly stand in their own way.
-const LARGE_PEERS: usize = 64;
 
 /// Where a walk of `connect()` belongs to: a local address and whom it connects to.
 pub(super) type Peer = (IpAddr, SocketAddr);
-
-/// The peers that are not looked at one by one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Rest {
-    pub(super) peers: u64,
-    pub(super) clients: u64,
-}
 
 /// The ports of a range.
 #[derive(Clone, Debug)]
@@ -31,7 +21,9 @@ pub(super) struct Land {
     listens: HashSet<u16>,
     /// Ports of connections, by peer: of clients, and of accepted ones until they are told apart.
     connected: HashMap<Peer, HashSet<u16>>,
-    /// Sockets, by port, that are connected.
+    /// Ports of connections, whoever's.
+    used: HashSet<u16>,
+    /// Connections by port.
     on_port: HashMap<u16, u32>,
     /// Of those: closed first by this side, and waiting.
     waiting: HashMap<u16, u32>,
@@ -49,6 +41,7 @@ impl Land {
             stands: HashSet::new(),
             listens: HashSet::new(),
             connected: HashMap::new(),
+            used: HashSet::new(),
             on_port: HashMap::new(),
             waiting: HashMap::new(),
             standing: HashSet::new(),
@@ -62,6 +55,7 @@ impl Land {
         match entry.remote {
             Some(remote) if entry.state != State::Listen => {
                 self.connected.entry((local.ip(), remote)).or_default().insert(port);
+                self.used.insert(port);
                 *self.on_port.entry(port).or_default() += 1;
                 if entry.state == State::TimeWait {
                     *self.waiting.entry(port).or_default() += 1;
@@ -102,15 +96,14 @@ impl Land {
         (self.low..=self.high).filter(|port| !self.is_reserved(*port)).count().try_into().unwrap_or(u32::MAX)
     }
 
-    /// Whether a connection to a peer may start from here; to one without connections, for `None`.
-    pub(super) fn is_open_to(&self, peer: Option<&Peer>, port: u16) -> bool {
-        let has = |peer| self.connected.get(peer).is_some_and(|ports| ports.contains(&port));
-        !self.is_reserved(port) && !self.stands.contains(&port) && !peer.is_some_and(has)
+    /// Whether connections may start from here, as far as listeners and sockets that are only bound let them.
+    pub(super) fn is_open_to_clients(&self, port: u16) -> bool {
+        !self.is_reserved(port) && !self.stands.contains(&port)
     }
 
-    /// Whether nobody at all is there.
-    pub(super) fn is_unused(&self, port: u16) -> bool {
-        !self.is_reserved(port) && !self.stands.contains(&port) && !self.on_port.contains_key(&port)
+    /// Ports that somebody is on; each once.
+    pub(super) fn used(&self) -> impl Iterator<Item = u16> {
+        self.stands.union(&self.used).copied()
     }
 
     /// Sockets that the kernel has chosen a port for, as far as the tables tell: connected, and not through a listener.
@@ -134,13 +127,14 @@ impl Land {
         self.on_port.get(&port).copied().unwrap_or_default()
     }
 
-    /// The peers with the most connections, and the others.
-    pub(super) fn peers(&self) -> (Vec<(&Peer, u64)>, Rest) {
-        let mut all: Vec<_> = self.connected.iter().map(|(peer, ports)| (peer, ports.len() as u64)).collect();
-        all.sort_by_key(|(peer, count)| (std::cmp::Reverse(*count), **peer));
-        let rest = all.split_off(all.len().min(LARGE_PEERS));
-        let sum = |rest: &[(&Peer, u64)]| rest.iter().map(|(_, count)| count).sum();
-        let rest = Rest { peers: rest.len() as u64, clients: sum(&rest) };
-        (all, rest)
+    /// Connections of clients and how many peers they go to, each of them the same number: where a peer has many, it is
+    /// alone.
+    pub(super) fn walks(&self) -> Vec<(u64, u64)> {
+        let mut walks: BTreeMap<u64, u64> = BTreeMap::new();
+        for ports in self.connected.values() {
+            *walks.entry(ports.len() as u64).or_default() += 1;
+        }
+        let grouped = walks.into_iter().map(|(each, peers)| (each * peers, peers));
+        if self.connected.is_empty() { vec![(1, 1)] } else { grouped.collect() }
     }
 }

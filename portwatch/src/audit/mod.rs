@@ -10,6 +10,8 @@ mod odds;
 mod remedy;
 mod settings;
 mod tempo;
+#[cfg(test)]
+mod tests;
 
 use crate::correlate::{Lookups, ProcessInfo, SocketHolders, Wanted};
 use crate::model::{Audit, AuditedNamespace, AuditedProtocol, DowntimeSource, Finding, SCHEMA};
@@ -83,7 +85,8 @@ pub fn audit(request: &Request, lookups: &mut dyn Lookups) -> Audit {
     }
     found.extend(settings::differing(&seen.views));
     found.sort_by(|a, b| {
-        let odds = |finding: &Finding| finding.odds.map_or((0.0, 0.0), |odds| (odds.restart, odds.long_stop));
+        let odds =
+            |finding: &Finding| finding.odds.map_or((0.0, 0.0), |odds| (odds.idle_restart, odds.long_stop));
         let ((a_now, a_long), (b_now, b_long)) = (odds(a), odds(b));
         let likelier = b_now.total_cmp(&a_now).then(b_long.total_cmp(&a_long));
         a.kind.cmp(&b.kind).then(likelier).then((a.netns, a.port).cmp(&(b.netns, b.port)))

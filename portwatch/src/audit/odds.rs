@@ -52,8 +52,10 @@ pub(super) fn odds(land: &Land, port: u16, pace: Pace, downtime: Downtime) -> Od
         true => datagrams(land, port, pace, seconds),
         false => connections(land, port, pace, seconds),
     };
+    let own_connections = if land.protocol == Protocol::Tcp { land.connections_on(port) } else { 0 };
     Odds {
-        restart: now.taken,
+        restart: if own_connections > 0 { 0.0 } else { now.taken },
+        idle_restart: now.taken,
         long_stop: long.taken.max(now.taken),
         downtime_ms: downtime.time.as_millis().try_into().unwrap_or(u64::MAX),
         downtime_from: downtime.from,
@@ -61,7 +63,7 @@ pub(super) fn odds(land: &Land, port: u16, pace: Pace, downtime: Downtime) -> Od
         assignments_per_second: pace.sum(),
         clients: land.clients(),
         run: now.run,
-        own_connections: if land.protocol == Protocol::Tcp { land.connections_on(port) } else { 0 },
+        own_connections,
     }
 }
 

@@ -111,8 +111,10 @@ pub struct ConfiguredPort {
 /// How likely the port is taken when its service comes back, and from what that was reckoned.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Odds {
-    /// After a restart, from 0 to 1.
+    /// After a restart now, from 0 to 1. While it has connections of its own, in TIME_WAIT too, clients are kept off.
     pub restart: f64,
+    /// After a restart when no connection of its own is left.
+    pub idle_restart: f64,
     /// After a stop so long that all present clients were replaced; so too at boot, if the service starts after them.
     pub long_stop: f64,
     /// How long a restart leaves the port free, in milliseconds.
@@ -127,6 +129,6 @@ pub struct Odds {
     pub clients: u64,
     /// Unavailable ports of the same parity right before this one: who looks for a port passes them and takes this.
     pub run: u32,
-    /// Connections of the service itself, which keep clients off the port as long as they last, TIME_WAIT included.
+    /// Connections of the service itself, TIME_WAIT included.
     pub own_connections: u32,
 }

@@ -187,7 +187,7 @@ fn who_may_not_look_says_so_and_names_nobody() {
 
 fn met(netns: u32, inode: u64, tgid: u32) -> OpenSocket {
     let task = Task { tgid, start_ns: u64::from(tgid) * 10_000_000, ..Task::default() };
-    OpenSocket { netns, protocol: 6, port: ALL.port, inode, task }
+    OpenSocket { netns, protocol: 6, port: ALL.port, inode, task, is_chosen: false }
 }
 
 #[test]

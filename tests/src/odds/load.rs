@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use rustix::net::sockopt::set_socket_linger;
-use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with};
 
 /// From one client to the next.
 const PACE: Duration = Duration::from_millis(5);
@@ -23,8 +23,9 @@ const PORT: u16 = 8_080;
 /// How they come to their ports.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Kind {
-    /// By connect(), to so many addresses in turn.
-    Connects { peers: u8 },
+    /// By connect(), to so many addresses of `127.0.network.0` in turn. The kernel keeps one walk for all network namespaces
+    /// that connect from one address to the same peer, so that nobody else here may connect to these.
+    Connects { peers: u8, network: u8 },
     /// By bind() to port 0.
     Binds,
     /// By sendto() without bind.
@@ -34,6 +35,7 @@ pub(super) enum Kind {
 /// The clients, until they are stopped.
 pub(super) struct Load {
     ending: Arc<AtomicBool>,
+    letting_go: Arc<AtomicBool>,
     threads: Vec<JoinHandle<Result<()>>>,
 }
 
@@ -45,8 +47,15 @@ impl Load {
         listener.set_nonblocking(true)?;
         let (end, end_too) = (Arc::clone(&ending), Arc::clone(&ending));
         let serving = thread::spawn(move || serve(&listener, &end));
-        let taking = thread::spawn(move || take(kind, &end_too));
-        Ok(Self { ending, threads: vec![serving, taking] })
+        let letting_go = Arc::new(AtomicBool::new(false));
+        let let_go = Arc::clone(&letting_go);
+        let taking = thread::spawn(move || take(kind, &end_too, &let_go));
+        Ok(Self { ending, letting_go, threads: vec![serving, taking] })
+    }
+
+    /// Has them close everything that they hold, and begin again.
+    pub(super) fn let_go(&self) {
+        self.letting_go.store(true, Ordering::Relaxed);
     }
 
     /// Ends them; an error if one of them had failed.
@@ -74,11 +83,16 @@ fn serve(listener: &TcpListener, ending: &AtomicBool) -> Result<()> {
     Ok(())
 }
 
-fn take(kind: Kind, ending: &AtomicBool) -> Result<()> {
+fn take(kind: Kind, ending: &AtomicBool, letting_go: &AtomicBool) -> Result<()> {
     let mut held: VecDeque<OwnedFd> = VecDeque::new();
     let begun = Instant::now();
     let mut turn: u32 = 0;
     while !ending.load(Ordering::Relaxed) {
+        if letting_go.swap(false, Ordering::Relaxed) {
+            held.drain(..).try_for_each(close)?;
+            // The server has the port before the next client can.
+            sleep(2 * PACE);
+        }
         held.push_back(client(kind, turn).with_context(|| format!("client {turn}"))?);
         if held.len() > CLIENTS
             && let Some(oldest) = held.pop_front()
@@ -94,19 +108,19 @@ fn take(kind: Kind, ending: &AtomicBool) -> Result<()> {
 
 fn client(kind: Kind, turn: u32) -> Result<OwnedFd> {
     Ok(match kind {
-        Kind::Connects { peers } => {
-            let to = Ipv4Addr::new(127, 0, 1, 1 + u8::try_from(turn % u32::from(peers))?);
+        Kind::Connects { peers, network } => {
+            let to = Ipv4Addr::new(127, 0, network, 1 + u8::try_from(turn % u32::from(peers))?);
             TcpStream::connect((to, PORT))?.into()
         }
         Kind::Binds => {
             // Without SO_REUSEADDR, which would look for ports elsewhere first.
-            let socket = socket(AddressFamily::INET, SocketType::STREAM, None)?;
+            let socket = open(SocketType::STREAM)?;
             bind(&socket, &SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)))?;
             rustix::net::listen(&socket, 1)?;
             socket
         }
         Kind::Datagrams => {
-            let socket = socket(AddressFamily::INET, SocketType::DGRAM, None)?;
+            let socket = open(SocketType::DGRAM)?;
             let socket = UdpSocket::from(socket);
             socket.send_to(b"x", (Ipv4Addr::LOCALHOST, PORT))?;
             socket.into()
@@ -120,9 +134,14 @@ fn close(socket: OwnedFd) -> Result<()> {
     Ok(())
 }
 
+/// A socket that no program started meanwhile inherits: it would keep the port.
+fn open(kind: SocketType) -> rustix::io::Result<OwnedFd> {
+    socket_with(AddressFamily::INET, kind, SocketFlags::CLOEXEC, None)
+}
+
 /// A connection from a certain port.
 pub(super) fn connect_from(port: u16, to: SocketAddr) -> Result<TcpStream> {
-    let socket = socket(AddressFamily::INET, SocketType::STREAM, None)?;
+    let socket = open(SocketType::STREAM)?;
     bind(&socket, &SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
     connect(&socket, &to)?;
     Ok(socket.into())

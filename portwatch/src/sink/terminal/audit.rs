@@ -11,6 +11,7 @@ const GAP: &str = "  ";
 /// Room for `tcp 65535`, `12.3 %` and `namespace`.
 const PORT: usize = 9;
 const ODDS: usize = 7;
+const IDLE: usize = 7;
 const LONG: usize = 9;
 const NETNS: usize = 12;
 /// Lines of text are indented by this.
@@ -73,6 +74,7 @@ fn name(finding: &Finding) -> String {
 #[derive(Clone, Copy, Debug)]
 struct Columns {
     who: usize,
+    idle: usize,
     long: usize,
     netns: usize,
 }
@@ -80,14 +82,19 @@ struct Columns {
 impl Columns {
     fn for_width(width: usize, has_others_netns: bool) -> Self {
         let netns = if has_others_netns && width >= 90 { NETNS } else { 0 };
-        let long = if width >= 70 { LONG } else { 0 };
-        let fixed = [PORT, ODDS, long, netns].into_iter().filter(|column| *column > 0);
+        let idle = if width >= 60 { IDLE } else { 0 };
+        let long = if width >= 76 { LONG } else { 0 };
+        let fixed = [PORT, ODDS, idle, long, netns].into_iter().filter(|column| *column > 0);
         let used: usize = fixed.map(|column| column + GAP.len()).sum();
-        Self { who: width.saturating_sub(used).clamp(16, 60), long, netns }
+        Self { who: width.saturating_sub(used).clamp(16, 60), idle, long, netns }
     }
 
     fn header(self, out: &mut impl Write) -> io::Result<()> {
-        self.line(out, ["PORT", "HELD BY", "RESTART", "LONG STOP", "NAMESPACE"].map(str::to_owned), [BOLD; 5])
+        self.line(
+            out,
+            ["PORT", "HELD BY", "RESTART", "IF IDLE", "LONG STOP", "NAMESPACE"].map(str::to_owned),
+            [BOLD; 6],
+        )
     }
 
     fn row(self, out: &mut impl Write, finding: &Finding) -> io::Result<()> {
@@ -100,6 +107,7 @@ impl Columns {
             format!("{protocol}{port}"),
             who(finding, self.who),
             odds(|odds| odds.restart),
+            odds(|odds| odds.idle_restart),
             odds(|odds| odds.long_stop),
             text::truncate_start(
                 &printable(&finding.netns_name.clone().unwrap_or_else(|| finding.netns.to_string())),
@@ -108,11 +116,11 @@ impl Columns {
             .into_owned(),
         ];
         let plain = Style::new();
-        self.line(out, cells, [BOLD, plain, CULPRIT, plain, DIM])
+        self.line(out, cells, [BOLD, plain, CULPRIT, plain, plain, DIM])
     }
 
-    fn line(self, out: &mut impl Write, cells: [String; 5], styles: [Style; 5]) -> io::Result<()> {
-        let widths = [PORT, self.who, ODDS, self.long, self.netns];
+    fn line(self, out: &mut impl Write, cells: [String; 6], styles: [Style; 6]) -> io::Result<()> {
+        let widths = [PORT, self.who, ODDS, self.idle, self.long, self.netns];
         let last = widths.iter().rposition(|width| *width > 0).unwrap_or_default();
         for (at, ((cell, width), style)) in cells.iter().zip(widths).zip(styles).enumerate() {
             if width == 0 {
