@@ -5,6 +5,7 @@
 mod actor;
 mod actor_main;
 mod agent;
+mod audit;
 mod bench;
 mod case;
 mod cgroup;
@@ -97,6 +98,12 @@ enum Role {
         #[arg(long, value_name = "PATH")]
         portwatch: PathBuf,
     },
+    /// Stand listeners in and beside ephemeral ranges and compare what `portwatch audit` finds
+    Audit {
+        /// The program to judge
+        #[arg(long, value_name = "PATH")]
+        portwatch: PathBuf,
+    },
     /// Restart servers many hundred times under load, and compare what they lost with what `portwatch audit` had said
     Odds {
         /// The program to judge
@@ -172,6 +179,7 @@ fn main() -> ExitCode {
         Role::Stage { only } => stage::run(&only),
         Role::Who { portwatch } => who::run(&portwatch),
         Role::Agent { portwatch } => agent::run(&portwatch),
+        Role::Audit { portwatch } => audit::run(&portwatch),
         Role::Odds { portwatch, restarts, only } => odds::run(&portwatch, restarts, &only),
         Role::Bench { portwatch, backend, rounds, operations } => {
             bench::run(&portwatch, &backend, bench::Effort { rounds, operations })
