@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use portwatch_common::Assignment;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::Receiver;
 
@@ -106,6 +107,12 @@ impl Gauge {
     #[must_use]
     pub fn tables(&self) -> Vec<Table> {
         self.probe.tables()
+    }
+
+    /// The kernel side's records of who was given which port. Walks the tables: seldom, and not where somebody waits.
+    #[must_use]
+    pub fn assignments(&self) -> Vec<Assignment> {
+        self.probe.assignments().all()
     }
 
     /// Everything that can be lost on the way, by the name of its counter, with the correlator's part of it.

@@ -5,12 +5,16 @@ mod conflicts;
 mod daemon;
 mod disk;
 
+use std::net::{TcpListener, UdpSocket};
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
+use crate::actor::Actor;
+use crate::netns::Netns;
+use crate::scenario::RANGE;
 use conflicts::{Scene, Truth};
 use daemon::{Daemon, Folder, Setup, ask, reports};
 
@@ -22,8 +26,9 @@ type Check = fn(&Path) -> Result<String>;
 
 /// Stages and compares; whether all is right.
 pub(crate) fn run(program: &Path) -> Result<bool> {
-    let checks: [(&str, Check); 8] = [
+    let checks: [(&str, Check); 9] = [
         ("agent-tells-the-morning-after", tells),
+        ("agent-counts-listeners-at-risk", counts_at_risk),
         ("agent-flushes-when-stopped", flushes),
         ("agent-killed-leaves-a-history", killed),
         ("agent-alone", alone),
@@ -76,6 +81,33 @@ fn tells(program: &Path) -> Result<String> {
     ensure!(agent.get("/readyz")?.starts_with("HTTP/1.1 200 "), "not ready");
     agent.stop()?;
     Ok(format!("port {port}: tail, history, why and metrics agree"))
+}
+
+/// Ports that somebody wants by number, in a namespace that is not the agent's own; not those that the kernel chose.
+fn counts_at_risk(program: &Path) -> Result<String> {
+    let folder = Folder::new("at-risk")?;
+    let (home, elsewhere) = (Netns::new(RANGE)?, Netns::new(RANGE)?);
+    let count = || {
+        let agent = Daemon::start(program, &folder, &home, &Setup::default())?;
+        let metrics = agent.get("/metrics")?;
+        agent.stop()?;
+        let line = metrics.lines().find_map(|line| line.strip_prefix("portwatch_listeners_at_risk "));
+        let number: u64 = line.context("no such metric")?.trim().parse()?;
+        Ok::<_, anyhow::Error>(number)
+    };
+    let before = count()?;
+    // A namespace is found by who is in it.
+    let _resident = Actor::start(&elsewhere, "resident".as_ref())?;
+    let sockets = elsewhere.within(|| {
+        let fixed = [TcpListener::bind("0.0.0.0:42050")?, TcpListener::bind("[::1]:42051")?];
+        let any = [TcpListener::bind("0.0.0.0:0")?, TcpListener::bind("0.0.0.0:8080")?];
+        let udp = [UdpSocket::bind("0.0.0.0:42060")?, UdpSocket::bind("0.0.0.0:0")?];
+        Ok((fixed, any, udp))
+    })?;
+    let after = count()?;
+    ensure!(after == before + 3, "three more ports are at risk, and it counts {before}, then {after}");
+    drop(sockets);
+    Ok(format!("{before}, then {after}"))
 }
 
 /// What was told a moment before SIGTERM is in the history.

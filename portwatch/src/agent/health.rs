@@ -1,6 +1,7 @@
 //! What cannot wait for a conflict: counters, tables and ports in use, read again and again by a thread of its own.
 
 use super::notify;
+use crate::audit::at_risk;
 use crate::correlate::Stats;
 use crate::ledger::Summary;
 use crate::model::{AssignedBy, Protocol};
@@ -76,6 +77,7 @@ impl Drop for Watch {
 struct Seldom {
     tables: Vec<Table>,
     occupancy: Occupancy,
+    listeners_at_risk: u64,
     due: Instant,
 }
 
@@ -83,8 +85,9 @@ impl Seldom {
     fn read(gauge: &Gauge) -> Self {
         let begun = Instant::now();
         let (tables, occupancy) = (gauge.tables(), Occupancy::read());
+        let listeners_at_risk = at_risk::count(|| gauge.assignments());
         let rest = SELDOM.max(begun.elapsed() * REST);
-        Self { tables, occupancy, due: Instant::now() + rest }
+        Self { tables, occupancy, listeners_at_risk, due: Instant::now() + rest }
     }
 }
 
@@ -131,7 +134,7 @@ impl Sources {
             assignments: assigned.collect(),
             ephemeral: seldom.occupancy.ephemeral.clone(),
             ephemeral_range_ports: seldom.occupancy.range_ports,
-            listeners_at_risk: seldom.occupancy.at_risk.len() as u64,
+            listeners_at_risk: seldom.listeners_at_risk,
             store_errors: (self.store_errors)(),
             programs: self.gauge.programs().into_iter().map(runs).collect(),
         });

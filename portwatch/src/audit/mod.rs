@@ -2,6 +2,7 @@
 //! that is, and settings that make it likelier. `look` asks, `land`, `choice` and `odds` reckon, `findings` and `settings`
 //! have the words.
 
+pub mod at_risk;
 mod choice;
 mod findings;
 mod land;

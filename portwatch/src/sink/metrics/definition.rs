@@ -87,7 +87,8 @@ definitions! {
         "Size of the ephemeral range (ip_local_port_range without ip_local_reserved_ports) in the network namespace of \
          portwatch.");
     LISTENERS_AT_RISK = gauge("portwatch_listeners_at_risk", &[],
-        "Listeners on a port that the kernel may hand to a client while they restart.");
+        "Ports of services that the kernel may give to a client while they restart, in all network namespaces: `portwatch audit` \
+         names them.");
     EVENTS_LOST = counter("portwatch_events_lost", &["stage"],
         "What was lost or not understood on the way from the kernel, by where.");
     TABLE_ENTRIES = gauge("portwatch_table_entries", &["table"],
