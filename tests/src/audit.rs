@@ -1,18 +1,19 @@
 //! `lineup audit`: real listeners inside and outside of real ranges, and the question whether `portwatch audit` finds
 //! exactly those that a client may take the port of, says whose they are, and how to prevent it.
 
+mod judge;
 mod stage;
 
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
 
 use crate::netns::{Netns, Range};
+use judge::{Named, ask, compare, find, finding, kinds, namespace, parse, portwatch, reserve, shell, words};
 use stage::{Scene, Truth};
 
 /// Nobody in particular: owns no process here.
@@ -71,7 +72,8 @@ fn everybody(program: &Path, scene: &Scene) -> Result<String> {
     };
     let listeners = scene.listeners_in_range();
     ensure!(of("tcp", "listen") == Some(listeners), "{listeners} ports with a listener: {first}");
-    ensure!(first["reserved"] == stage::RESERVED_PORT.to_string(), "what is reserved: {first}");
+    let reserved = stage::RESERVED_PORT.to_string();
+    ensure!(first["reserved"] == *reserved, "what is reserved: {first}");
     ensure!(first["choosable"] == 999, "a thousand less the reserved one: {first}");
     Ok(format!("{seen} listeners, {listeners} ports in use by some in the first namespace"))
 }
@@ -215,98 +217,4 @@ fn advice(program: &Path, scene: &Scene) -> Result<String> {
         scene.first.within(|| Ok(std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_reserved_ports")?))?;
     ensure!(kept.contains(&stage::RESERVED_PORT.to_string()), "what others reserved is gone: {kept}");
     Ok(format!("{done} ports reserved by following it"))
-}
-
-/// Whether processes are told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Named {
-    Yes,
-    No,
-}
-
-/// Every socket that is there is told, right, and no other in the namespaces of the stage.
-fn compare(audit: &Value, truth: &[Truth], named: Named) -> Result<usize> {
-    ensure!(audit["schema"] == 1, "another schema: {}", audit["schema"]);
-    for one in truth {
-        let told = find(audit, one).with_context(|| format!("not told: {one:?}"))?;
-        let (pid, reason) = (&told["process"]["pid"], &told["unnamed_reason"]);
-        match named {
-            Named::Yes => ensure!(*pid == one.pid && reason.is_null(), "it is {one:?}, and told as {told}"),
-            Named::No => ensure!(pid.is_null() && reason == "no-permission", "nobody could know: {told}"),
-        }
-        ensure!(told["odds"].is_null() == (one.kind == "port-0-listener"), "odds: {told}");
-        ensure!(
-            told["why"].as_str().is_some_and(|why| why.contains(&one.local.port().to_string())),
-            "{told}"
-        );
-    }
-    let here: Vec<u64> = truth.iter().map(|one| one.netns).collect();
-    let told = ports(audit).filter(|told| told["netns"].as_u64().is_some_and(|netns| here.contains(&netns)));
-    let count = told.count();
-    ensure!(count == truth.len(), "{count} told, {} there: {}", truth.len(), audit["findings"]);
-    Ok(count)
-}
-
-fn find<'a>(audit: &'a Value, truth: &Truth) -> Option<&'a Value> {
-    ports(audit).find(|told| {
-        told["kind"] == truth.kind
-            && told["netns"] == truth.netns
-            && told["protocol"] == truth.protocol
-            && told["port"] == truth.local.port()
-            && told["address"] == truth.local.ip().to_string()
-    })
-}
-
-/// The findings that are about a port.
-fn ports(audit: &Value) -> impl Iterator<Item = &Value> {
-    let is_port = |told: &&Value| told["kind"] == "listener-in-range" || told["kind"] == "port-0-listener";
-    audit["findings"].as_array().into_iter().flatten().filter(is_port)
-}
-
-fn finding<'a>(audit: &'a Value, kind: &str) -> Result<&'a Value> {
-    let mut all = audit["findings"].as_array().into_iter().flatten();
-    all.find(|told| told["kind"] == kind).with_context(|| format!("no {kind} in {}", audit["findings"]))
-}
-
-fn kinds(audit: &Value, netns: &Netns) -> Vec<String> {
-    let all = audit["findings"].as_array().into_iter().flatten().filter(|told| told["netns"] == netns.inode);
-    all.filter_map(|told| told["kind"].as_str().map(str::to_owned)).collect()
-}
-
-fn namespace<'a>(audit: &'a Value, netns: &Netns) -> Result<&'a Value> {
-    let mut all = audit["namespaces"].as_array().into_iter().flatten();
-    all.find(|told| told["netns"] == netns.inode)
-        .with_context(|| format!("nothing of namespace {}", netns.inode))
-}
-
-fn words(audit: &Value) -> String {
-    let all = audit["unseen"].as_array().into_iter().flatten().filter_map(Value::as_str);
-    all.collect::<Vec<_>>().join(" | ")
-}
-
-fn ask(program: &Path, more: &[&str]) -> Result<Value> {
-    parse(&portwatch(program, &[&["audit", "-o", "json", "--sample", SAMPLE], more].concat())?)
-}
-
-fn parse(output: &Output) -> Result<Value> {
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "portwatch ended with {}: {said}", output.status);
-    serde_json::from_slice(&output.stdout).context("reading an audit")
-}
-
-fn portwatch(program: &Path, arguments: &[&str]) -> Result<Output> {
-    let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::null());
-    command.output().with_context(|| format!("starting {}", program.display()))
-}
-
-fn shell(command: &str) -> Result<()> {
-    let output = Command::new("sh").args(["-c", command]).output().context("starting sh")?;
-    ensure!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
-    Ok(())
-}
-
-fn reserve(list: &str) -> Result<()> {
-    let path = "/proc/sys/net/ipv4/ip_local_reserved_ports";
-    std::fs::write(path, list).with_context(|| format!("writing {path}"))
 }

@@ -63,7 +63,7 @@ impl Scene {
 
 pub(super) fn set() -> Result<Scene> {
     let (first, second) = (Netns::new(RANGE)?, Netns::new(RANGE)?);
-    first.within(|| super::reserve(&RESERVED_PORT.to_string()))?;
+    first.within(|| super::judge::reserve(&RESERVED_PORT.to_string()))?;
     let mut scene = Scene { first, second, truth: Vec::new(), cast: Vec::new() };
     let here = scene.first.inode;
     for (comm, transport, port) in [

@@ -129,6 +129,7 @@ fn client(kind: Kind, turn: u32) -> Result<OwnedFd> {
 }
 
 /// Closes a client at once, without TIME_WAIT.
+#[expect(clippy::needless_pass_by_value, reason = "it is closed by being dropped here")]
 fn close(socket: OwnedFd) -> Result<()> {
     set_socket_linger(&socket, Some(Duration::ZERO))?;
     Ok(())

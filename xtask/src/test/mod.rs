@@ -54,7 +54,7 @@ pub(crate) struct Args {
 }
 
 /// Parts of lane 2.
-const PARTS: [&str; 7] = ["prototypes", LINEUP, "who", "rule", "soak", "agent", PROMETHEUS];
+const PARTS: [&str; 9] = ["prototypes", LINEUP, "who", "audit", "rule", "soak", "agent", "odds", PROMETHEUS];
 const PROMETHEUS: &str = "prometheus";
 const BACKENDS: [&str; 3] = ["fexit", "kprobe", "tracepoint"];
 

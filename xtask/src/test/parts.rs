@@ -51,12 +51,14 @@ pub(super) fn all(place: &Place<'_>, backends: &[&str]) -> Vec<Part> {
         prototypes::part(place),
         the_lineup(place, backends),
         who(place),
+        audit(place),
         rule::part(place),
         soak::part(place, backends),
     ];
     // What it adds to `trace` does not depend on the kernel; lane 4 has it on another one.
     if !place.is_emulated {
         parts.push(agent(place));
+        parts.push(odds(place));
     }
     parts
 }
@@ -72,6 +74,19 @@ fn the_lineup(place: &Place<'_>, backends: &[&str]) -> Part {
 fn who(place: &Place<'_>) -> Part {
     let command = place.lineup(&["who", "--portwatch", place.portwatch]);
     Part { name: "who", command, judge: Box::new(|played| all_ok("who", played)) }
+}
+
+/// Listeners that a client may take the port of, as `portwatch audit` finds them.
+fn audit(place: &Place<'_>) -> Part {
+    let command = place.lineup(&["audit", "--portwatch", place.portwatch]);
+    Part { name: "audit", command, judge: Box::new(|played| all_ok("audit", played)) }
+}
+
+/// The odds that `portwatch audit` gives a restart, against thousands of restarts. An emulated machine is too slow for
+/// the load.
+fn odds(place: &Place<'_>) -> Part {
+    let command = place.lineup(&["odds", "--portwatch", place.portwatch]);
+    Part { name: "odds", command, judge: Box::new(|played| all_ok("odds", played)) }
 }
 
 /// A real agent: history, why, metrics, live tail, and what befalls it.

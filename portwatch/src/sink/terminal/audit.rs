@@ -92,7 +92,7 @@ impl Columns {
     fn header(self, out: &mut impl Write) -> io::Result<()> {
         self.line(
             out,
-            ["PORT", "HELD BY", "RESTART", "IF IDLE", "LONG STOP", "NAMESPACE"].map(str::to_owned),
+            &["PORT", "HELD BY", "RESTART", "IF IDLE", "LONG STOP", "NAMESPACE"].map(str::to_owned),
             [BOLD; 6],
         )
     }
@@ -116,10 +116,10 @@ impl Columns {
             .into_owned(),
         ];
         let plain = Style::new();
-        self.line(out, cells, [BOLD, plain, CULPRIT, plain, plain, DIM])
+        self.line(out, &cells, [BOLD, plain, CULPRIT, plain, plain, DIM])
     }
 
-    fn line(self, out: &mut impl Write, cells: [String; 6], styles: [Style; 6]) -> io::Result<()> {
+    fn line(self, out: &mut impl Write, cells: &[String; 6], styles: [Style; 6]) -> io::Result<()> {
         let widths = [PORT, self.who, ODDS, self.idle, self.long, self.netns];
         let last = widths.iter().rposition(|width| *width > 0).unwrap_or_default();
         for (at, ((cell, width), style)) in cells.iter().zip(widths).zip(styles).enumerate() {
