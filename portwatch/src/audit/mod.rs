@@ -4,6 +4,7 @@
 
 pub mod at_risk;
 mod choice;
+pub mod configured;
 mod findings;
 mod land;
 mod look;

@@ -36,3 +36,23 @@ names! {
         Assumed = "assumed",
     }
 }
+
+names! {
+    /// Where a port stands that somebody wants.
+    ConfiguredBy {
+        /// A socket unit of systemd.
+        SystemdSocket = "systemd-socket",
+        /// A service of /etc/services.
+        Services = "services",
+        /// The range of a Kubernetes cluster's node ports.
+        NodePorts = "node-ports",
+        /// The kubelet or kube-proxy.
+        Kubelet = "kubelet",
+        /// A list of ports in a file.
+        File = "file",
+        /// The command line.
+        CommandLine = "command-line",
+        /// The history: somebody was refused the port before.
+        PastVictim = "past-victim",
+    }
+}

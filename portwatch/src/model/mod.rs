@@ -16,7 +16,7 @@ mod time;
 mod wire;
 
 pub use finding::{Audit, AuditedNamespace, AuditedProtocol, ConfiguredPort, Finding, Odds};
-pub use finding_names::{DowntimeSource, FindingKind};
+pub use finding_names::{ConfiguredBy, DowntimeSource, FindingKind};
 pub use held::{Earlier, HeldPort, HeldSocket, NamespaceRange};
 pub(crate) use known::short_id;
 pub use names::{

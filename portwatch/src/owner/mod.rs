@@ -11,7 +11,7 @@ pub mod netns;
 mod patience;
 mod process;
 mod range;
-mod rooted;
+pub(crate) mod rooted;
 mod runtime;
 #[cfg(test)]
 pub(crate) mod scratch;
@@ -110,6 +110,11 @@ impl Live {
     pub fn with_assignments(self, assignments: Arc<Assignments>) -> Self {
         Self { assignments: Some(assignments), ..self }
     }
+}
+
+/// Everything that is shown of a process below another root's /proc; `None` if there is none of that pid.
+pub(crate) fn process_below(proc: &Path, pid: u32) -> Option<ProcessInfo> {
+    process::read(proc, pid)
 }
 
 fn is_in(kind: &str, namespace: u64) -> bool {

@@ -1,8 +1,8 @@
 //! Files below a folder that is taken for the root: bounded, never a device or a pipe, and no link leads out.
 
-use rustix::fs::{Dir, FileType, Mode, OFlags, ResolveFlags, fstat, open, openat2};
+use rustix::fs::{Dir, Mode, OFlags, ResolveFlags, fstat, open, openat2, readlinkat};
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{self, ErrorKind, Read as _};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
@@ -19,16 +19,42 @@ enum Trust {
     Nothing,
 }
 
+/// Why a file was not read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unreadable {
+    /// There is none.
+    #[error("there is no such file")]
+    Missing,
+    /// Something else has the name.
+    #[error("it is not a regular file")]
+    NotRegular,
+    /// It holds more than this many bytes.
+    #[error("it is larger than {0} bytes")]
+    TooLarge(usize),
+    /// What the system said.
+    #[error("{0}")]
+    System(io::Error),
+}
+
+impl From<io::Error> for Unreadable {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            ErrorKind::NotFound | ErrorKind::NotADirectory => Self::Missing,
+            _ => Self::System(error),
+        }
+    }
+}
+
 /// A folder, open.
 #[derive(Debug)]
-pub(super) struct Root {
+pub(crate) struct Root {
     folder: OwnedFd,
     trust: Trust,
 }
 
 impl Root {
     /// A folder of root's.
-    pub(super) fn open(path: &Path) -> Option<Self> {
+    pub(crate) fn open(path: &Path) -> Option<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Some(Self { folder: open(path, flags, Mode::empty()).ok()?, trust: Trust::Links })
     }
@@ -42,22 +68,36 @@ impl Root {
 
     /// What a regular file holds; `None` if it holds more than `most` bytes.
     pub(super) fn read(&self, path: &str, most: usize) -> Option<Vec<u8>> {
+        self.load(path, most).ok()
+    }
+
+    /// The same, or why not.
+    ///
+    /// # Errors
+    /// If there is none, it is not regular, too large, or the system says no.
+    pub(crate) fn load(&self, path: &str, most: usize) -> Result<Vec<u8>, Unreadable> {
         // NONBLOCK: opening a pipe must not wait for a writer.
-        let file = self.at(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY)?;
-        let is_regular = FileType::from_raw_mode(fstat(&file).ok()?.st_mode) == FileType::RegularFile;
-        let mut bytes = Vec::new();
-        let limit = u64::try_from(most).ok()?.saturating_add(1);
-        (is_regular && File::from(file).take(limit).read_to_end(&mut bytes).is_ok() && bytes.len() <= most)
-            .then_some(bytes)
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+        regular(self.open_at(path, flags).map_err(io::Error::from)?, most)
+    }
+
+    /// Where a link points, as it stands there; `None` if it is no link.
+    pub(crate) fn link(&self, path: &str) -> Option<String> {
+        let link = self.at(path, OFlags::PATH | OFlags::NOFOLLOW)?;
+        readlinkat(link, c"", Vec::new()).ok()?.into_string().ok()
     }
 
     /// The names in a folder, as far as they are text and not too many.
     pub(super) fn names(&self, path: &str) -> Vec<String> {
+        self.names_up_to(path, ENTRIES)
+    }
+
+    /// The same, with a bound of the caller's.
+    pub(crate) fn names_up_to(&self, path: &str, most: usize) -> Vec<String> {
         let folder = self.at(path, OFlags::RDONLY | OFlags::DIRECTORY);
         let Some(entries) = folder.and_then(|folder| Dir::read_from(folder).ok()) else { return Vec::new() };
-        let names = entries
-            .take(ENTRIES)
-            .filter_map(|entry| entry.ok()?.file_name().to_str().ok().map(str::to_owned));
+        let names =
+            entries.take(most).filter_map(|entry| entry.ok()?.file_name().to_str().ok().map(str::to_owned));
         names.filter(|name| name != "." && name != "..").collect()
     }
 
@@ -68,19 +108,39 @@ impl Root {
     }
 
     fn at(&self, path: &str, flags: OFlags) -> Option<OwnedFd> {
+        self.open_at(path, flags).ok()
+    }
+
+    fn open_at(&self, path: &str, flags: OFlags) -> rustix::io::Result<OwnedFd> {
         let resolve = match self.trust {
             Trust::Links => ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS,
             Trust::Nothing => ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV,
         };
         let path = path.trim_start_matches('/');
-        openat2(&self.folder, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve).ok()
+        openat2(&self.folder, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve)
     }
+}
+
+/// What an open file holds, if it is a regular one and not too large. It was opened with NONBLOCK.
+///
+/// # Errors
+/// As above, or what the system says.
+pub(crate) fn regular(file: impl Into<File>, most: usize) -> Result<Vec<u8>, Unreadable> {
+    let file = file.into();
+    if !file.metadata()?.is_file() {
+        return Err(Unreadable::NotRegular);
+    }
+    let mut bytes = Vec::new();
+    let limit = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
+    file.take(limit).read_to_end(&mut bytes)?;
+    if bytes.len() > most { Err(Unreadable::TooLarge(most)) } else { Ok(bytes) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::owner::scratch::Scratch;
+    use rustix::fs::FileType;
     use std::os::unix::fs::{MetadataExt as _, symlink};
 
     #[test]
@@ -94,7 +154,9 @@ mod tests {
         assert_eq!(root.names("a"), ["file"]);
         rustix::fs::mknodat(rustix::fs::CWD, scratch.path().join("pipe"), FileType::Fifo, Mode::RUSR, 0)
             .expect("a pipe");
-        assert_eq!(root.read("pipe", 9), None, "and it did not wait");
+        assert!(matches!(root.load("pipe", 9), Err(Unreadable::NotRegular)), "and it did not wait");
+        assert!(matches!(root.load("b", 9), Err(Unreadable::Missing)));
+        assert!(matches!(root.load("a/file", 4), Err(Unreadable::TooLarge(4))));
     }
 
     #[test]
@@ -105,6 +167,8 @@ mod tests {
         symlink("/etc/passwd", scratch.path().join("u/alice/link")).expect("a link");
         symlink("real", scratch.path().join("u/alice/near")).expect("a link");
         let root = Root::open(scratch.path()).expect("a folder");
+        assert_eq!(root.link("u/alice/link").as_deref(), Some("/etc/passwd"));
+        assert_eq!((root.link("etc/passwd"), root.link("nothing")), (None, None));
         assert_eq!(root.read("u/alice/link", 99).as_deref(), Some(&b"inside"[..]), "not the real one");
         let uid = std::fs::metadata(scratch.path()).expect("a folder").uid();
         assert!(root.of_user("u/alice", uid + 1).is_none(), "somebody else's");

@@ -6,6 +6,7 @@
 mod aside;
 mod migrate;
 mod names;
+mod past;
 mod pending;
 mod place;
 mod query;
@@ -16,6 +17,7 @@ mod run;
 mod schema;
 mod writer;
 
+pub use past::PastVictim;
 pub use query::{By, Query};
 pub use reader::Reader;
 pub use retention::Retention;

@@ -23,7 +23,7 @@ pub struct Reader {
     path: PathBuf,
     connection: Connection,
     notice: Option<String>,
-    unreadable: Cell<u64>,
+    pub(super) unreadable: Cell<u64>,
 }
 
 impl Reader {
@@ -153,7 +153,10 @@ impl Reader {
         Ok(report)
     }
 
-    fn sql<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+    pub(super) fn sql<T>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
         work(&self.connection).map_err(|error| StoreError::of(&self.path, error))
     }
 
