@@ -11,6 +11,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 
 use crate::netns::{Netns, Range};
 use judge::{Named, ask, compare, find, finding, kinds, namespace, parse, portwatch, reserve, shell, words};
@@ -27,9 +28,10 @@ type Check = fn(&Path, &Scene) -> Result<String>;
 /// Stages and compares; whether all is right.
 pub(crate) fn run(program: &Path) -> Result<bool> {
     let scene = stage::set()?;
-    let checks: [(&str, Check); 9] = [
+    let checks: [(&str, Check); 10] = [
         ("audit-everybody", everybody),
         ("audit-one-namespace", one_namespace),
+        ("audit-configured", configured),
         ("audit-check", check),
         ("audit-without-bpf", without_bpf),
         ("audit-unprivileged", unprivileged),
@@ -85,6 +87,40 @@ fn one_namespace(program: &Path, scene: &Scene) -> Result<String> {
     let count = audit["namespaces"].as_array().map_or(0, Vec::len);
     ensure!(count == 1, "{count} namespaces were looked into");
     Ok(format!("{seen} listeners"))
+}
+
+/// Ports that nobody has open: asked for, listed in a file, named in /etc/services. What is open is told once, as that.
+fn configured(program: &Path, scene: &Scene) -> Result<String> {
+    let list = std::env::temp_dir().join(format!("lineup-ports-{}", std::process::id()));
+    std::fs::write(&list, "# ours\n42710/udp resolver\n42720-42729 workers\n8080 safe\n")?;
+    let output = scene.first.within(|| {
+        let mut command = Command::new(program);
+        command
+            .args(["audit", "-o", "json", "--sample", SAMPLE, "--netns", "self", "--check", "--file"])
+            .arg(&list);
+        command.args(["42700", "42050", "42300", "8080"]).stdin(Stdio::null());
+        command.output().context("starting portwatch")
+    })?;
+    std::fs::remove_file(&list)?;
+    ensure!(output.status.code() == Some(3), "findings, and it ended with {}", output.status);
+    let audit: Value = serde_json::from_slice(&output.stdout).context("reading an audit")?;
+    compare(&audit, &scene.of(&scene.first), Named::Yes)?;
+    let all = audit["findings"].as_array().into_iter().flatten();
+    let mut told: Vec<String> = all
+        .filter(|told| told["kind"] == "configured-in-range" && told["configured"]["by"] != "systemd-socket")
+        .map(|told| {
+            let (protocol, by) = (&told["protocol"], &told["configured"]["by"]);
+            format!("{} {}-{} {}", protocol, told["port"], told["last_port"], by).replace('"', "")
+        })
+        .collect();
+    told.sort();
+    let expected = ["tcp 42700-42700 command-line", "tcp 42720-42729 file", "udp 42710-42710 file"];
+    ensure!(told == expected, "{expected:?} are not open, and told is {told:?}");
+    let missing = portwatch(program, &["audit", "--file", "/nonexistent/ports"])?;
+    ensure!(missing.status.code() == Some(2), "a list that is not there is wrong usage: {}", missing.status);
+    let unknown = portwatch(program, &["audit", "--service", "no-such-service-here"])?;
+    ensure!(unknown.status.code() == Some(2), "an unknown service is wrong usage: {}", unknown.status);
+    Ok(told.join(", "))
 }
 
 /// Exit code 3 if there is something, 0 if not, or if that kind is to be left out; 2 for nonsense.

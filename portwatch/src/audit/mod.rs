@@ -14,12 +14,14 @@ mod settings;
 mod tempo;
 #[cfg(test)]
 mod tests;
+mod wanted;
 
 use crate::correlate::{Lookups, ProcessInfo, SocketHolders, Wanted};
 use crate::model::{Audit, AuditedNamespace, AuditedProtocol, DowntimeSource, Finding, SCHEMA};
 use crate::owner::now_boot_ns;
 use crate::probe::{Kernel, Snapshot, open_sockets};
 use crate::who::{Scope, of_namespaces};
+use configured::Configured;
 use look::{Seen, View};
 use odds::{ASSUMED, Downtime};
 use std::collections::{BTreeSet, HashMap};
@@ -36,6 +38,8 @@ pub struct Request {
     pub downtime: Option<Duration>,
     /// Whether BPF may tell which ports the kernel chose.
     pub with_bpf: bool,
+    /// Ports that somebody wants, whether they are open or not.
+    pub configured: Vec<Configured>,
 }
 
 /// What is known of the sockets beside what the tables say.
@@ -80,6 +84,7 @@ pub fn audit(request: &Request, lookups: &mut dyn Lookups) -> Audit {
     let mut found: Vec<Finding> = Vec::new();
     for view in &seen.views {
         found.extend(findings::of_sockets(view, &known, lookups, &mut unseen));
+        found.extend(wanted::of_configured(view, &request.configured, &known, &found));
         found.extend(settings::of_view(view));
         unseen.extend(
             view.occupancy.unreadable.iter().map(|table| format!("a table that could not be read: {table}")),

@@ -3,6 +3,7 @@
 use super::look::View;
 use crate::advise::reserve_port;
 use crate::model::{Action, Advice, Finding, FindingKind, Process};
+use crate::ports::PortList;
 use crate::text;
 
 /// Numbers below are for privileged programs.
@@ -46,6 +47,18 @@ pub(super) fn for_port(view: &View, port: u16, process: Option<&Process>) -> Vec
     }
     all.push(move_port(view, Some(port)));
     all
+}
+
+/// For ports of which there are many.
+pub(super) fn for_ports(view: &View, first: u16, last: u16) -> Vec<Advice> {
+    let Some(inside) = inside(view) else { return Vec::new() };
+    let mut list = PortList::parse(&view.reserved).unwrap_or_default();
+    list.insert(first, last);
+    let why = format!(
+        "keeps the kernel from choosing one of {first}-{last}; better still, begin the ephemeral range above them: whoever meets a long block of reserved ports comes to the one after it"
+    );
+    let commands = vec![format!("{inside}sysctl -w net.ipv4.ip_local_reserved_ports={list}")];
+    vec![Advice { action: Action::ReservePort, why, commands }]
 }
 
 /// To a number that the kernel does not give away.

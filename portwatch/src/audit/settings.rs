@@ -84,6 +84,7 @@ fn different(own: &View, group: &[&View]) -> Finding {
     if group.len() > LISTED {
         names.push(format!("{} more", group.len() - LISTED));
     }
+    let among = if group.len() > 1 { format!(". So in {}", names.join(", ")) } else { String::new() };
     let first = group[0];
     let range =
         |view: &View| view.range.map_or("not known".to_owned(), |(low, high)| format!("{low}-{high}"));
@@ -91,12 +92,12 @@ fn different(own: &View, group: &[&View]) -> Finding {
         |view: &View| if view.reserved.is_empty() { "none".to_owned() } else { shortened(&view.reserved) };
     let mut finding = remedy::blank(first, FindingKind::NamespacesDiffer);
     finding.why = format!(
-        "other settings than in portwatch's own network namespace: range {}, reserved {} (here {}, {}); in {}",
+        "range {}, reserved {}; in portwatch's own network namespace {}, {}{}",
         range(first),
         reserved(first),
         range(own),
         reserved(own),
-        names.join(", ")
+        among
     );
     let why = "each network namespace has its own range and reserved ports: a port that is reserved on the host is not reserved there";
     finding.advice.push(Advice { action: Action::Inspect, why: why.to_owned(), commands: Vec::new() });

@@ -2,13 +2,15 @@
 
 use super::trace::Output;
 use super::values;
+use crate::audit::configured::{Configured, Wanted, configured};
 use crate::audit::{Request, audit};
 use crate::exit_code::{ExitCode, Refused};
 use crate::model::{Audit, FindingKind};
 use crate::owner::{Live, netns};
 use crate::sink::json;
 use crate::sink::terminal::{self, Form};
-use crate::who::Scope;
+use crate::store;
+use crate::who::{Query, Scope};
 use clap::Args;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -26,6 +28,7 @@ Examples:
   portwatch audit                            every network namespace, every listener
   portwatch audit --check -o json            for CI and configuration management
   portwatch audit --sample 60s -o wide       a longer look at a quiet host, and what to do
+  portwatch audit 50010 53000/udp --service postgresql --file ports.txt
   portwatch audit --check --ignore port-0-listener --ignore namespaces-differ
 
 The odds are those of one restart: how likely the kernel gives the port to a client while the service
@@ -33,6 +36,22 @@ is down. docs/port-conflicts.md has the reckoning.
 
 Exit codes: 0 looked; 1 failed; 2 wrong usage; 3 something was found, with --check.")]
 pub struct AuditArgs {
+    /// Ports to look at though nobody may have them open; TCP without a protocol
+    #[arg(value_name = "PORT[/PROTOCOL]", value_parser = values::port_query)]
+    port: Vec<Query>,
+
+    /// A list of such ports, one a line, with a name if wanted; - for the standard input
+    #[arg(long, value_name = "FILE")]
+    file: Vec<PathBuf>,
+
+    /// Ports of this name in /etc/services, or all of them
+    #[arg(long, value_name = "NAME|all")]
+    service: Vec<String>,
+
+    /// The history of the agent: ports that were refused before [default: /var/lib/portwatch/history.db]
+    #[arg(long, value_name = "PATH")]
+    store: Option<PathBuf>,
+
     /// Only in this network namespace: all, self, or a path like /run/netns/NAME or /proc/PID/ns/net
     #[arg(long, value_name = "all|self|PATH", default_value = "all", hide_default_value = true)]
     netns: String,
@@ -84,18 +103,35 @@ impl AuditArgs {
     }
 }
 
+impl AuditArgs {
+    /// What is configured on the host and what was asked for, and what of it could not be read.
+    fn configured(&self) -> Result<(Vec<Configured>, Vec<String>), Refused> {
+        let default = Path::new(store::DEFAULT_PATH);
+        configured(&Wanted {
+            services: &self.service,
+            files: &self.file,
+            ports: &self.port,
+            store: self.store.as_deref().or_else(|| default.exists().then_some(default)),
+            root: Path::new("/"),
+        })
+    }
+}
+
 /// Runs the command.
 ///
 /// # Errors
 /// Wrong usage, or an answer that could not be written.
 pub fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
+    let (configured, unread) = args.configured()?;
     let request = Request {
         scope: args.scope()?,
         sample: args.sample,
         downtime: args.downtime,
         with_bpf: !args.no_bpf,
+        configured,
     };
     let mut found = audit(&request, &mut Live::new());
+    found.unseen.extend(unread);
     if found.namespaces.is_empty() {
         anyhow::bail!("no network namespace could be looked into: {}", found.unseen.join("; "));
     }

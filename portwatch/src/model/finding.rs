@@ -1,6 +1,8 @@
 //! What an audit found: plain data, in exactly the shape and order of its JSON. Schema 1; fields are only ever added.
 
-use super::{Advice, DowntimeSource, FindingKind, Process, Protocol, State, UnnamedReason, time};
+use super::{
+    Advice, ConfiguredBy, DowntimeSource, FindingKind, Process, Protocol, State, UnnamedReason, time,
+};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -99,13 +101,20 @@ pub struct Finding {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfiguredPort {
     /// By what.
-    pub by: String,
+    pub by: ConfiguredBy,
     /// Name there: the unit, the service, the victim.
     pub name: String,
     /// systemd unit that would have it.
     pub unit: Option<String>,
-    /// The file, and the line in it.
+    /// The file.
     pub file: Option<String>,
+    /// The line in it.
+    pub line: Option<u32>,
+    /// When a past victim was last refused it.
+    #[serde(with = "time::option")]
+    pub last_time: Option<Timestamp>,
+    /// In how many conflicts.
+    pub count: Option<u64>,
 }
 
 /// How likely the port is taken when its service comes back, and from what that was reckoned.

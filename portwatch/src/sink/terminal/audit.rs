@@ -8,8 +8,8 @@ use anstyle::Style;
 use std::io::{self, Write};
 
 const GAP: &str = "  ";
-/// Room for `tcp 65535`, `12.3 %` and `namespace`.
-const PORT: usize = 9;
+/// Room for `tcp 30000-32767`, `12.3 %` and `namespace`.
+const PORT: usize = 15;
 const ODDS: usize = 7;
 const IDLE: usize = 7;
 const LONG: usize = 9;
@@ -99,7 +99,7 @@ impl Columns {
 
     fn row(self, out: &mut impl Write, finding: &Finding) -> io::Result<()> {
         let protocol = finding.protocol.map_or_else(String::new, |protocol| format!("{protocol} "));
-        let port = finding.port.unwrap_or_default();
+        let port = ports(finding);
         let odds = |of: fn(&crate::model::Odds) -> f64| {
             finding.odds.as_ref().map_or("-".to_owned(), |odds| percent(of(odds)))
         };
@@ -134,10 +134,18 @@ impl Columns {
     }
 }
 
+/// One port, or the first and the last.
+fn ports(finding: &Finding) -> String {
+    match (finding.port.unwrap_or_default(), finding.last_port) {
+        (port, Some(last)) if last != port => format!("{port}-{last}"),
+        (port, _) => port.to_string(),
+    }
+}
+
 /// The process and what it is known as, or where the port is configured.
 fn who(finding: &Finding, width: usize) -> String {
     if let Some(configured) = &finding.configured {
-        let (by, name) = (printable(&configured.by).into_owned(), printable(&configured.name).into_owned());
+        let (by, name) = (configured.by, printable(&configured.name).into_owned());
         return text::truncate_head(&name, &format!(" ({by})"), width);
     }
     let chosen = if finding.kind == FindingKind::PortZeroListener { " bind(0)" } else { "" };
