@@ -127,14 +127,20 @@ impl Land {
         self.on_port.get(&port).copied().unwrap_or_default()
     }
 
-    /// Connections of clients and how many peers they go to, each of them the same number: where a peer has many, it is
-    /// alone.
+    /// Connections of clients and how many peers they go to, which have about as many each. Few groups, however many peers.
     pub(super) fn walks(&self) -> Vec<(u64, u64)> {
-        let mut walks: BTreeMap<u64, u64> = BTreeMap::new();
+        let size = |count: u64| match count {
+            0..=16 => count,
+            // Two groups each time that it doubles.
+            more => 16 + u64::from(more.ilog2()) * 2 + (more >> (more.ilog2() - 1) & 1),
+        };
+        let mut walks: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
         for ports in self.connected.values() {
-            *walks.entry(ports.len() as u64).or_default() += 1;
+            let count = ports.len() as u64;
+            let (connections, peers) = walks.entry(size(count)).or_default();
+            *connections += count;
+            *peers += 1;
         }
-        let grouped = walks.into_iter().map(|(each, peers)| (each * peers, peers));
-        if self.connected.is_empty() { vec![(1, 1)] } else { grouped.collect() }
+        if walks.is_empty() { vec![(1, 1)] } else { walks.into_values().collect() }
     }
 }

@@ -108,6 +108,19 @@ fn datagrams_take_any_free_port() {
     assert!((chance.next - 1.0 / 58.0).abs() < 1e-9, "100 less 40 reserved and 2 others: {chance:?}");
 }
 
+#[test]
+fn peers_are_few_groups_however_many_there_are() {
+    let mut entries = Vec::new();
+    for peer in 0..100_u16 {
+        let remote = format!("10.0.2.{peer}:443");
+        entries.extend((0..=peer).map(|port| tcp(42_000 + port, State::Established, Some(&remote))));
+    }
+    let walks = land(Protocol::Tcp, "", &entries).walks();
+    assert_eq!(walks.iter().map(|(_, peers)| peers).sum::<u64>(), 100);
+    assert_eq!(walks.iter().map(|(connections, _)| connections).sum::<u64>(), entries.len() as u64);
+    assert!(walks.len() <= 24, "{walks:?}");
+}
+
 proptest! {
     /// Whatever stands there: probabilities are probabilities, and one assignment takes one port.
     #[test]
@@ -132,5 +145,13 @@ proptest! {
         }
         // Of the ports that the peers have themselves only some are free for them.
         prop_assert!((0.5..=2.1).contains(&sum), "{sum}");
+    }
+}
+
+#[test]
+fn the_document_has_every_kind() {
+    let document = include_str!("../../../docs/audit.md");
+    for kind in crate::model::FindingKind::ALL {
+        assert!(document.contains(&format!("| `{kind}` |")), "{kind} is not in docs/audit.md");
     }
 }
