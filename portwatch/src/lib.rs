@@ -22,6 +22,7 @@ pub mod pipeline;
 pub mod ports;
 pub mod probe;
 pub mod recording;
+pub mod reserve;
 pub mod rule;
 pub mod serve;
 pub mod sink;

@@ -13,6 +13,7 @@ pub mod man;
 mod printer;
 mod prototypes;
 pub mod replay;
+pub mod reserve;
 #[cfg(test)]
 mod tests;
 pub mod trace;
@@ -70,6 +71,10 @@ pub enum Command {
     History(Box<history::HistoryArgs>),
     /// Tell the story of the last refused port: who had it, how they got it, and what to do
     Why(why::WhyArgs),
+    /// Keep the kernel from giving ports to clients, now and, if wanted, at boot
+    Reserve(reserve::ReserveArgs),
+    /// Undo what reserve did, and nothing else
+    Unreserve(reserve::UnreserveArgs),
     /// Stage a stolen port in a network namespace of its own, and name the thief
     Demo(demo::DemoArgs),
     /// Tell what this kernel and these capabilities allow, and which backend would run
@@ -127,6 +132,8 @@ pub fn run(asked: Asked) -> anyhow::Result<ExitCode> {
             Command::Audit(args) => audit::run(&args),
             Command::History(args) => history::run(&args),
             Command::Why(args) => why::run(&args),
+            Command::Reserve(args) => reserve::reserve(&args),
+            Command::Unreserve(args) => reserve::unreserve(&args),
             Command::Demo(args) => demo::run(&args),
             Command::Doctor(args) => doctor::run(&args),
             Command::Completions(args) => completions::run(&args),

@@ -90,7 +90,7 @@ fn is_network_namespace(file: &OwnedFd) -> bool {
 }
 
 /// Namespace numbers have 32 bits, whatever the type of an inode number.
-pub(super) fn number(inode: u64) -> u32 {
+pub(crate) fn number(inode: u64) -> u32 {
     u32::try_from(inode).unwrap_or(0)
 }
 

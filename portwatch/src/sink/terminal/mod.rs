@@ -4,6 +4,7 @@
 mod audit;
 mod held;
 mod history;
+mod reserved;
 mod story;
 mod table;
 #[cfg(test)]
@@ -14,6 +15,7 @@ mod words;
 pub use audit::write as write_audit;
 pub use held::write as write_held;
 pub use history::{History, write_summary};
+pub use reserved::write as write_reserved;
 pub use story::write as write_story;
 
 use super::Sink;
