@@ -5,6 +5,7 @@
 pub mod at_risk;
 mod choice;
 pub mod configured;
+pub mod downtime;
 mod findings;
 mod land;
 mod look;

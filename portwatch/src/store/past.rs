@@ -1,7 +1,7 @@
 //! Which ports were lost before, and by whom.
 
 use super::StoreError;
-use super::query::timestamp;
+use super::query::{timestamp, unsigned};
 use super::reader::Reader;
 use crate::model::{Cause, Protocol};
 use jiff::Timestamp;
@@ -71,6 +71,6 @@ fn of(protocol: Protocol, row: &rusqlite::Row<'_>) -> rusqlite::Result<PastVicti
         name: row.get(4)?,
         unit: (!unit.is_empty()).then_some(unit),
         last_time: timestamp(row.get(6)?),
-        conflicts: row.get::<_, i64>(7)?.unsigned_abs(),
+        conflicts: unsigned(row, 7)?,
     })
 }

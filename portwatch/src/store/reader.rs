@@ -3,7 +3,7 @@
 use super::StoreError;
 use super::names::Wanted;
 use super::place::beside;
-use super::query::{By, Conditions, Query, timestamp};
+use super::query::{By, Conditions, Query, timestamp, unsigned};
 use super::schema::{APPLICATION_ID, STEPS};
 use crate::model::{Conflict, PORTS_SHOWN, SummaryRow};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, params_from_iter};
@@ -182,11 +182,6 @@ impl Reader {
 /// Nothing was ever put into it.
 pub(super) fn is_empty(connection: &Connection) -> rusqlite::Result<bool> {
     connection.query_row("SELECT count(*) = 0 FROM sqlite_schema", [], |row| row.get(0))
-}
-
-/// A count; SQLite's numbers have a sign.
-fn unsigned(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<u64> {
-    row.get::<_, i64>(column).map(i64::unsigned_abs)
 }
 
 /// Names of programs by their number.

@@ -162,7 +162,7 @@ mod tests {
         assert!(error.message.contains("postgersql; did you mean postgresql?"), "{error}");
         let error = ask(&["postg"]).expect_err("unknown");
         assert!(error.message.contains("did you mean postgres, postgresql?"), "{error}");
-        let error = ask(&["x\u{1b}[2J"]).expect_err("unknown");
+        let error = ask(&["nothing\u{1b}[2J"]).expect_err("unknown");
         assert!(!error.message.contains('\u{1b}') && error.message.contains("grep -i"), "{error}");
     }
 

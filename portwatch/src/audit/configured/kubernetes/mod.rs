@@ -39,7 +39,7 @@ pub(super) fn read(root: &Root, path: &Path, notes: &mut Vec<String>) -> Vec<Con
     }
     let from_server = of_server(root, server.as_ref(), notes);
     match from_server {
-        Some((ports, whose, file)) => found.extend(node_ports(&ports, &whose, file)),
+        Some((ports, whose, file)) => found.extend(node_ports(&ports, &whose, file.as_deref())),
         None if is_node => {
             let whose = "the default; no kube-apiserver on this host says otherwise";
             found.extend(node_ports(&NODE_PORTS, whose, None));
@@ -150,9 +150,9 @@ fn of_server(
 }
 
 /// A service may have either protocol.
-fn node_ports(ports: &RangeInclusive<u16>, whose: &str, file: Option<PathBuf>) -> Vec<Configured> {
+fn node_ports(ports: &RangeInclusive<u16>, whose: &str, file: Option<&Path>) -> Vec<Configured> {
     let of = |protocol| Configured {
-        path: file.clone(),
+        path: file.map(Path::to_owned),
         ..Configured::new(
             ports.clone(),
             protocol,

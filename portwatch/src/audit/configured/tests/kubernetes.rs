@@ -75,7 +75,7 @@ fn the_range_is_the_api_servers_by_process_or_manifest() {
     assert_eq!(host.rows()[0], format!("* 40000-41000/tcp NodePort range ({name}) -"));
     host.process(80, 0, 7, &["kube-apiserver", "--service-node-port-range", "20000+10"]);
     assert_eq!(host.rows()[0], "* 20000-20010/tcp NodePort range (of kube-apiserver[80]) -");
-    host.process(80, 0, 8, &["kube-apiserver", "--service-node-port-range=oops"]);
+    host.0.write("proc/80/cmdline", "kube-apiserver\0--service-node-port-range=oops\0");
     let (found, notes) = host.found();
     assert!(row(&found[1]).starts_with("* 30000-32767/udp") && notes[0].contains("=oops is no range"));
 }
