@@ -1,12 +1,15 @@
 //! A conflict → what to do, best first, with the exact commands. Pure. Nothing is advised that does not apply.
 
 mod command;
+mod exhausted;
 #[cfg(test)]
 mod tests;
 
 pub use command::reserve_port;
 
 use crate::model::{Action, Advice, AssignedBy, Cause, Conflict, Holder, Protocol, State, UnnamedReason};
+use crate::ports::PortList;
+use exhausted::exhausted;
 
 /// What is said of reserving a port while somebody has it.
 pub(crate) const DOES_NOT_FREE: &str = ". It does not free the port now";
@@ -26,6 +29,19 @@ pub struct Situation {
     pub holder_reuses: Option<bool>,
     /// Login names of victim and first holder, where they differ by uid.
     pub users: Option<(String, String)>,
+    /// What is set around an exhausted range, where it could be looked at.
+    pub range: Option<RangeSettings>,
+}
+
+/// What an exhausted range can be widened with, and whether TIME_WAIT can be taken over.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RangeSettings {
+    /// `ip_local_port_range`, of which a socket may have asked for a part.
+    pub range: Option<(u16, u16)>,
+    /// Ports with a listener that the kernel may not choose now.
+    pub listeners: PortList,
+    /// `tcp_timestamps`.
+    pub timestamps: Option<bool>,
 }
 
 /// What to do about a conflict.
@@ -218,22 +234,6 @@ fn kernel_socket(conflict: &Conflict, situation: &Situation) -> Vec<Advice> {
     };
     let why = "an NFS mount takes its source port from 665 to 1023: this keeps new mounts off the port";
     vec![advice(Action::ChangePort, why, vec![setting]), inspect]
-}
-
-fn exhausted(conflict: &Conflict, situation: &Situation) -> Vec<Advice> {
-    /// Below it lie most ports that programs are configured with.
-    const LOW: u16 = 16_384;
-    let range = conflict.range;
-    let inspect_why = "shows who uses up the range";
-    let inspect = advice(Action::Inspect, inspect_why, vec![command::inspect(conflict, situation)]);
-    if range.low <= LOW {
-        return vec![inspect];
-    }
-    let why = format!(
-        "all of {} to {} is taken for this address: more ports. First make sure that no service is configured below {}",
-        range.low, range.high, range.low
-    );
-    vec![advice(Action::WidenRange, why, vec![command::widen(conflict, situation, LOW)]), inspect]
 }
 
 fn unknown(conflict: &Conflict, situation: &Situation, holder: &Holder) -> Advice {
