@@ -1,4 +1,4 @@
-//! How full the ephemeral range is, and which listeners stand in it: in the network namespace of the calling thread.
+//! How full the ephemeral range is: in the network namespace of the calling thread.
 //!
 //! Cheap enough for every quarter of a minute: the kernel is asked for its tables of sockets, a few bytes a port are kept, and
 //! at most [`destinations::CAPACITY`] destinations.
@@ -31,8 +31,6 @@ pub struct Occupancy {
     pub unavailable: Vec<(Protocol, Whom, u64)>,
     /// Ports of the range that are not reserved; 0 if the range could not be read.
     pub range_ports: u64,
-    /// TCP ports with a listener, in the range and not reserved: the kernel may give them away while it restarts.
-    pub at_risk: Vec<u16>,
     /// Tables that could not be read, and why: what is on them is not counted.
     pub unreadable: Vec<String>,
 }
@@ -177,7 +175,6 @@ impl Census {
         let pairs = PROTOCOLS.iter().enumerate().flat_map(|(index, protocol)| {
             PortState::ALL.into_iter().map(move |state| (index, *protocol, state))
         });
-        let listens = |port: &u16| self.uses[0].states[usize::from(*port)] == Some(PortState::Listen);
         Occupancy {
             ephemeral: pairs.map(|(index, protocol, state)| (protocol, state, count(index, state))).collect(),
             unavailable: PROTOCOLS
@@ -186,7 +183,6 @@ impl Census {
                 .flat_map(|(one, uses)| uses.unavailable(*one))
                 .collect(),
             range_ports: self.counts.iter().filter(|counts| **counts).count() as u64,
-            at_risk: (0..=u16::MAX).filter(listens).collect(),
             unreadable: Vec::new(),
         }
     }

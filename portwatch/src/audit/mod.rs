@@ -19,7 +19,7 @@ mod wanted;
 
 use crate::correlate::{Lookups, ProcessInfo, SocketHolders, Wanted};
 use crate::model::{Audit, AuditedNamespace, AuditedProtocol, DowntimeSource, Finding, SCHEMA};
-use crate::owner::now_boot_ns;
+use crate::owner::{cgroup, now_boot_ns};
 use crate::probe::{Kernel, Snapshot, open_sockets};
 use crate::who::{Scope, of_namespaces};
 use configured::Configured;
@@ -76,11 +76,12 @@ pub fn audit(request: &Request, lookups: &mut dyn Lookups) -> Audit {
     let seen = look::look(&request.scope, request.sample);
     let mut unseen = Vec::new();
     of_namespaces(&mut unseen, seen.hidden, &seen.shut);
+    let holders = holders(&seen, lookups);
     let known = Known {
-        holders: holders(&seen, lookups),
+        downtimes: downtimes(&holders, &request.configured),
+        holders,
         chosen: chosen(&seen, request.with_bpf, &mut unseen),
         downtime: request.downtime,
-        downtimes: HashMap::new(),
     };
     let mut found: Vec<Finding> = Vec::new();
     for view in &seen.views {
@@ -117,6 +118,25 @@ fn holders(seen: &Seen, lookups: &mut dyn Lookups) -> HashMap<u64, SocketHolders
         inodes.iter().map(|&inode| Wanted { inode, hint: None, sharers: true }).collect();
     let answers = if wanted.is_empty() { Vec::new() } else { lookups.socket_holders(&wanted) };
     inodes.into_iter().zip(answers).collect()
+}
+
+/// How long the restarts of the host's own units take, of those that are concerned: the delay before systemd starts them
+/// again, and the last start, or a round number for it.
+fn downtimes(holders: &HashMap<u64, SocketHolders>, configured: &[Configured]) -> HashMap<String, Duration> {
+    let processes = holders.values().flat_map(|answer| &answer.processes);
+    let of_host = |info: &ProcessInfo| {
+        let path = info.cgroup.as_deref().filter(|path| !path.contains("/user@"))?;
+        let place = cgroup::membership(path);
+        place.unit.filter(|_| place.container.is_none())
+    };
+    let mut units: Vec<String> = processes.filter_map(of_host).collect();
+    units.extend(configured.iter().filter_map(|one| one.unit.clone()));
+    units.sort_unstable();
+    units.dedup();
+    let known = downtime::downtimes(&units).into_iter();
+    known
+        .map(|(unit, it)| (unit, it.restart_delay.unwrap_or_default() + it.start_up.unwrap_or(ASSUMED)))
+        .collect()
 }
 
 /// Which of the sockets have a port that the kernel chose.
