@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Write as _;
+use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 
@@ -19,6 +20,8 @@ pub(super) struct Played {
 #[derive(Debug)]
 pub(super) struct Play {
     row: String,
+    part: String,
+    begun: Instant,
     lines: Vec<String>,
     log: File,
 }
@@ -30,7 +33,7 @@ impl Play {
         fs::create_dir_all(&folder)?;
         let path = folder.join(format!("{row}-{part}.log").replace(['/', ' '], "-"));
         let log = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
-        Ok(Self { row: row.to_owned(), lines: Vec::new(), log })
+        Ok(Self { row: row.to_owned(), part: part.to_owned(), begun: Instant::now(), lines: Vec::new(), log })
     }
 
     /// Takes a line. Scenarios in which all is well are only counted: there are thousands.
@@ -45,6 +48,8 @@ impl Play {
 
     /// The run is over.
     pub(super) fn end(self, code: i32) -> Played {
+        let Self { row, part, begun, .. } = &self;
+        run::pass_on(&format!("    {row} | {part}: {} s", begun.elapsed().as_secs()));
         Played { lines: self.lines, code }
     }
 }
