@@ -21,7 +21,8 @@ pub(super) struct Played {
 pub(super) struct Play {
     row: String,
     part: String,
-    begun: Instant,
+    /// When its first line came, and its last: parts of a machine are begun together and run one after the other.
+    span: Option<(Instant, Instant)>,
     lines: Vec<String>,
     log: File,
 }
@@ -33,11 +34,13 @@ impl Play {
         fs::create_dir_all(&folder)?;
         let path = folder.join(format!("{row}-{part}.log").replace(['/', ' '], "-"));
         let log = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
-        Ok(Self { row: row.to_owned(), part: part.to_owned(), begun: Instant::now(), lines: Vec::new(), log })
+        Ok(Self { row: row.to_owned(), part: part.to_owned(), span: None, lines: Vec::new(), log })
     }
 
     /// Takes a line. Scenarios in which all is well are only counted: there are thousands.
     pub(super) fn hear(&mut self, line: String) {
+        let now = Instant::now();
+        self.span = Some((self.span.map_or(now, |(first, _)| first), now));
         if !line.starts_with("ok ") && !line.is_empty() {
             run::pass_on(&format!("    {} | {line}", self.row));
         }
@@ -48,8 +51,10 @@ impl Play {
 
     /// The run is over.
     pub(super) fn end(self, code: i32) -> Played {
-        let Self { row, part, begun, .. } = &self;
-        run::pass_on(&format!("    {row} | {part}: {} s", begun.elapsed().as_secs()));
+        if let Some((first, last)) = self.span {
+            let seconds = (last - first).as_secs();
+            run::pass_on(&format!("    {} | {} took {seconds} s", self.row, self.part));
+        }
         Played { lines: self.lines, code }
     }
 }
