@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Settings of the network, and the files that hold them.
-const SETTINGS: [&str; 3] = ["/proc/sys/net", "/etc/sysctl.d", "/etc/sysctl.conf"];
+/// Settings of the network, the files that hold them, and what `portwatch reserve` remembers of them.
+const SETTINGS: [&str; 4] = ["/proc/sys/net", "/etc/sysctl.d", "/etc/sysctl.conf", "/run/portwatch-reserve"];
 /// Where things get names: network namespaces and control groups.
 const NAMES: [&str; 3] = ["/run/netns", "/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
 /// Nobody's settings: the kernel counts there.

@@ -189,4 +189,24 @@ mod tests {
             assert!(has_one || cause == "unknown", "no block shows what portwatch says of {heading}");
         }
     }
+
+    /// As the viewers of Markdown call headings.
+    fn anchor(heading: &str) -> String {
+        let words = heading.to_lowercase().replace(' ', "-");
+        words.chars().filter(|letter| letter.is_alphanumeric() || "-_".contains(*letter)).collect()
+    }
+
+    #[test]
+    fn every_link_within_the_page_leads_somewhere() {
+        let page = include_str!("../../../docs/port-conflicts.md");
+        let headings = page.lines().filter(|line| line.starts_with('#'));
+        let anchors: Vec<String> = headings.map(|line| anchor(line.trim_start_matches('#').trim())).collect();
+        let links = page.split("](#").skip(1).filter_map(|rest| rest.split(')').next());
+        let mut count = 0;
+        for link in links {
+            assert!(anchors.iter().any(|anchor| anchor == link), "no heading #{link}");
+            count += 1;
+        }
+        assert!(count > 20, "{count} links");
+    }
 }
