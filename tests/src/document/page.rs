@@ -65,7 +65,7 @@ pub(crate) fn blocks(page: &str) -> Result<Vec<Block>> {
                 trace: None,
             }),
             ("text", "") => {
-                add(&mut blocks, |block| block.output.replace(fence.text).is_none()).context(place)?
+                add(&mut blocks, |block| block.output.replace(fence.text).is_none()).context(place)?;
             }
             ("text", rest) if rest.split(' ').next() == Some("trace") => {
                 let filter = rest.split_whitespace().skip(1).map(str::to_owned).collect();
