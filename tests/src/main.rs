@@ -10,6 +10,7 @@ mod bench;
 mod case;
 mod cgroup;
 mod clock;
+mod document;
 mod exhaustion;
 mod feature;
 mod fields;
@@ -129,6 +130,21 @@ enum Role {
         #[arg(long, value_name = "NAME")]
         only: Vec<String>,
     },
+    /// Run the commands of a page, and compare what they print with what it says they print
+    Document {
+        /// The program that the commands call
+        #[arg(long, value_name = "PATH")]
+        portwatch: PathBuf,
+        /// The page
+        #[arg(long, value_name = "PATH")]
+        file: PathBuf,
+        /// Only blocks below a heading with these words
+        #[arg(long, value_name = "WORDS")]
+        only: Vec<String>,
+        /// How many seconds a block may take
+        #[arg(long, default_value_t = 60)]
+        limit: u64,
+    },
     /// Measure what taking and giving back a port costs, with portwatch and without
     Bench {
         /// The program to measure
@@ -197,6 +213,7 @@ fn main() -> ExitCode {
         Role::Agent { portwatch } => agent::run(&portwatch),
         Role::Audit { portwatch } => audit::run(&portwatch),
         Role::Odds { portwatch, restarts, only } => odds::run(&portwatch, restarts, &only),
+        Role::Document { portwatch, file, only, limit } => document::run(&portwatch, &file, &only, limit),
         Role::Bench { portwatch, backend, rounds, operations } => {
             bench::run(&portwatch, &backend, bench::Effort { rounds, operations })
         }

@@ -33,6 +33,11 @@ pub(crate) const LIBC_ARM64: Package = package("libc6-dev-arm64-cross", "/usr/aa
 /// Strips the kernel-side object. The version is part of the name: the bytes of the object depend on it.
 pub(crate) const STRIP: Package = package("llvm-14", "llvm-strip-14");
 
+/// Plays the programs of `docs/port-conflicts.md`.
+pub(crate) const PYTHON: Package = package("python3", "python3");
+/// Makes network links and shows sockets there.
+pub(crate) const IPROUTE: Package = package("iproute2", "ss");
+
 /// Makes a root folder of Debian.
 pub(crate) const DEBOOTSTRAP: Package = package("debootstrap", "debootstrap");
 /// The keys by which debootstrap knows Debian's packages.

@@ -20,10 +20,11 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, ensure};
 
 use crate::kernels::Arch;
+use crate::setup::apt;
 use crate::{bpf, build, kernels, project, run, tidy};
 use cells::Cell;
 use matrix::{MATRIX, Row};
-use parts::{LINEUP, Part, Place};
+use parts::{LINEUP, PAGE, Part, Place};
 use play::{Play, Played};
 use score::Score;
 
@@ -54,8 +55,8 @@ pub(crate) struct Args {
 }
 
 /// Parts of lane 2.
-const PARTS: [&str; 10] =
-    ["prototypes", LINEUP, "who", "audit", "rule", "soak", "exhaustion", "agent", "odds", PROMETHEUS];
+const PARTS: [&str; 11] =
+    ["prototypes", LINEUP, "who", "audit", "rule", "soak", "exhaustion", "agent", "odds", PAGE, PROMETHEUS];
 const PROMETHEUS: &str = "prometheus";
 const BACKENDS: [&str; 3] = ["fexit", "kprobe", "tracepoint"];
 
@@ -169,6 +170,9 @@ fn lane_2(args: &Args, backends: &[&str], score: &mut Score) -> Result<()> {
         preempts: false,
         fills_ranges: true,
     };
+    if args.wants_part(PAGE) {
+        apt::install(&[apt::PYTHON, apt::IPROUTE], "for the commands of docs/port-conflicts.md")?;
+    }
     for part in parts::all(&place, backends).into_iter().filter(|part| args.wants_part(part.name)) {
         let played = here(&part);
         if part.name == LINEUP {

@@ -11,6 +11,9 @@ use crate::project;
 /// The name of the part that has a row for every backend, and scenarios in it.
 pub(super) const LINEUP: &str = "lineup";
 
+/// The name of the part that types the commands of a page.
+pub(super) const PAGE: &str = "document";
+
 /// Where the programs are run, and where they are found there.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place<'a> {
@@ -65,6 +68,7 @@ pub(super) fn all(place: &Place<'_>, backends: &[&str]) -> Vec<Part> {
     if !place.is_emulated {
         parts.push(agent(place));
         parts.push(odds(place));
+        parts.push(page(place));
     }
     parts
 }
@@ -107,6 +111,19 @@ fn exhaustion(place: &Place<'_>, backends: &[&str]) -> Part {
         ]);
     }
     Part { name: "exhaustion", command, judge: Box::new(|played| all_ok("exhaustion", played)) }
+}
+
+/// The page about port conflicts: its commands print what it says they print. A virtual machine has no python3.
+fn page(place: &Place<'_>) -> Part {
+    let file = project::root().join("docs/port-conflicts.md");
+    let command =
+        place.lineup(&["document", "--portwatch", place.portwatch, "--file", &file.to_string_lossy()]);
+    let judge = |played: &Played| {
+        let count = |word: &str| played.lines.iter().filter(|line| line.starts_with(word)).count();
+        let ok = all_ok(PAGE, played)?;
+        Ok(format!("{ok}, {} skipped, {} only for readers", count("SKIP "), count("left ")))
+    };
+    Part { name: PAGE, command, judge: Box::new(judge) }
 }
 
 /// A real agent: history, why, metrics, live tail, and what befalls it.

@@ -76,6 +76,8 @@ impl Score {
     /// Counts another program than the lineup as one test.
     pub(super) fn part(&mut self, row: &str, part: &Part, outcome: Result<Played>) {
         let words = outcome.as_ref().map(complaints).unwrap_or_default();
+        let skips = |played: &Played| played.lines.iter().filter(|line| line.starts_with("SKIP ")).count();
+        self.skipped += outcome.as_ref().map_or(0, skips) as u64;
         match outcome.and_then(|played| (part.judge)(&played)) {
             Ok(summary) => {
                 self.passed += 1;
