@@ -12,6 +12,7 @@ use tokio::sync::mpsc::Receiver;
 use crate::correlate::{Correlator, PROCESS_CAPACITY, Settings, Stats};
 use crate::decode::RawEvent;
 use crate::exit_code::Refused;
+use crate::occupancy::BoundPorts;
 use crate::owner::{self, netns, now_boot_ns};
 use crate::probe::{Backend, Counters, Probe, ProgramRuns, Sizes, Status, Table, Unavailable};
 use crate::recording::{Header, Recorder};
@@ -113,6 +114,13 @@ impl Gauge {
     #[must_use]
     pub fn assignments(&self) -> Vec<Assignment> {
         self.probe.assignments().all()
+    }
+
+    /// The TCP ports of portwatch's own network namespace that a process has bound, by the records. Walks them all, as
+    /// [`Self::tables`] does.
+    #[must_use]
+    pub fn bound_here(&self) -> BoundPorts {
+        owner::bound(&self.probe.assignments(), netns::own())
     }
 
     /// Everything that can be lost on the way, by the name of its counter, with the correlator's part of it.

@@ -33,10 +33,28 @@ pub fn reserve_port(port: u16, reserved: Option<&str>, inside: &str) -> Vec<Stri
     commands
 }
 
+/// Reserves exactly these ports, until the next boot.
+pub(super) fn reserve_list(conflict: &Conflict, situation: &Situation, ports: &PortList) -> String {
+    set(conflict, situation, RESERVED, &ports.to_string())
+}
+
+/// Gives reserved ports back to the kernel's choice.
+pub(super) fn unreserve(conflict: &Conflict, situation: &Situation, ports: &str) -> String {
+    match door(conflict, situation) {
+        None => format!("portwatch unreserve {ports}"),
+        Some(pid) => format!("portwatch unreserve --netns /proc/{pid}/ns/net {ports}"),
+    }
+}
+
 /// Sets the ephemeral range of the conflict's namespace.
-pub(super) fn widen(conflict: &Conflict, situation: &Situation, low: u16) -> String {
-    let high = conflict.range.high;
-    format!("{}sysctl -w {RANGE}='{low} {high}'", enter(conflict, situation))
+pub(super) fn widen(conflict: &Conflict, situation: &Situation, low: u16, high: u16) -> String {
+    set(conflict, situation, RANGE, &format!("{low} {high}"))
+}
+
+/// Sets something in the conflict's namespace.
+pub(super) fn set(conflict: &Conflict, situation: &Situation, name: &str, value: &str) -> String {
+    let assigned = if value.contains(' ') { format!("{name}='{value}'") } else { format!("{name}={value}") };
+    format!("{}sysctl -w {assigned}", enter(conflict, situation))
 }
 
 /// Ends the process that holds the port, by its service manager where it has one. Nobody should end process 1.
@@ -73,13 +91,14 @@ pub(super) fn inspect(conflict: &Conflict, situation: &Situation) -> String {
 
 /// What comes before a command that must act in the conflict's network namespace; nothing in portwatch's own.
 fn enter(conflict: &Conflict, situation: &Situation) -> String {
-    if conflict.netns == situation.own_netns {
-        return String::new();
-    }
+    door(conflict, situation).map_or_else(String::new, |pid| format!("nsenter --net=/proc/{pid}/ns/net "))
+}
+
+/// A process in the conflict's network namespace; none if that is portwatch's own.
+fn door(conflict: &Conflict, situation: &Situation) -> Option<u32> {
     // A holder may have moved since, or have the socket from elsewhere: only one that was seen there will do. Failing
     // that the victim, who was there; once it has exited the command fails, and does nothing in another namespace.
-    let pid = situation.door.unwrap_or(conflict.victim.pid);
-    format!("nsenter --net=/proc/{pid}/ns/net ")
+    (conflict.netns != situation.own_netns).then(|| situation.door.unwrap_or(conflict.victim.pid))
 }
 
 /// The unit, if the system's systemd runs it: not in a container, not under a user's own manager.

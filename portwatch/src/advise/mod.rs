@@ -8,6 +8,7 @@ mod tests;
 pub use command::reserve_port;
 
 use crate::model::{Action, Advice, AssignedBy, Cause, Conflict, Holder, Protocol, State, UnnamedReason};
+use crate::ports::PortList;
 use exhausted::exhausted;
 
 /// What is said of reserving a port while somebody has it.
@@ -28,6 +29,19 @@ pub struct Situation {
     pub holder_reuses: Option<bool>,
     /// Login names of victim and first holder, where they differ by uid.
     pub users: Option<(String, String)>,
+    /// What is set around an exhausted range, where it could be looked at.
+    pub range: Option<RangeSettings>,
+}
+
+/// What an exhausted range can be widened with, and whether TIME_WAIT can be taken over.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RangeSettings {
+    /// `ip_local_port_range`, of which a socket may have asked for a part.
+    pub range: Option<(u16, u16)>,
+    /// Ports with a listener that the kernel may not choose now.
+    pub listeners: PortList,
+    /// `tcp_timestamps`.
+    pub timestamps: Option<bool>,
 }
 
 /// What to do about a conflict.

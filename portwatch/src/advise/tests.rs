@@ -1,5 +1,7 @@
 //! Which advice which conflict gets, down to the command.
 
+mod exhausted;
+
 use super::{Situation, advise};
 use crate::model::{
     Action, AssignedBy, Cause, Conflict, Errno, Evidence, Holder, Operation, Process, Protocol, Range,
@@ -50,6 +52,7 @@ fn conflict(cause: Cause, ephemeral: bool) -> Conflict {
         range: Range { low: 32768, high: 60999, in_range: true, reserved: false },
         advice: Vec::new(),
         options: None,
+        exhaustion: None,
     }
 }
 
@@ -159,18 +162,6 @@ fn a_second_socket_of_another_family_wants_v6only() {
     let mut own = conflict(Cause::OwnSocket, false);
     own.holders[0].local = Some("[::]:50010".parse().expect("an address"));
     assert_eq!(actions(&own, &here("")), [Action::SetOption]);
-}
-
-#[test]
-fn an_exhausted_range_is_widened_where_there_is_room() {
-    let mut none = conflict(Cause::Exhausted, false);
-    none.holders.clear();
-    none.port = 0;
-    let advice = advise(&none, &here(""));
-    assert_eq!(advice[0].commands, ["sysctl -w net.ipv4.ip_local_port_range='16384 60999'"]);
-    assert_eq!(advice[1].commands, ["ss -tanpe"]);
-    none.range.low = 1024;
-    assert_eq!(actions(&none, &here("")), [Action::Inspect]);
 }
 
 #[test]

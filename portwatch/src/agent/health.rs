@@ -84,7 +84,7 @@ struct Seldom {
 impl Seldom {
     fn read(gauge: &Gauge) -> Self {
         let begun = Instant::now();
-        let (tables, occupancy) = (gauge.tables(), Occupancy::read());
+        let (tables, occupancy) = (gauge.tables(), Occupancy::read(&gauge.bound_here()));
         let listeners_at_risk = at_risk::count(|| gauge.assignments());
         let rest = SELDOM.max(begun.elapsed() * REST);
         Self { tables, occupancy, listeners_at_risk, due: Instant::now() + rest }
@@ -133,6 +133,7 @@ impl Sources {
             tables: seldom.tables.iter().map(fill).collect(),
             assignments: assigned.collect(),
             ephemeral: seldom.occupancy.ephemeral.clone(),
+            unavailable: seldom.occupancy.unavailable.clone(),
             ephemeral_range_ports: seldom.occupancy.range_ports,
             listeners_at_risk: seldom.listeners_at_risk,
             store_errors: (self.store_errors)(),

@@ -5,10 +5,10 @@ use super::land::Land;
 use super::odds::Pace;
 use super::tempo::{self, Tempo};
 use crate::model::Protocol;
-use crate::occupancy::Occupancy;
+use crate::occupancy::{BoundPorts, Occupancy};
 use crate::owner::namespaces::Namespace;
 use crate::owner::netns;
-use crate::owner::socket_tables::{self, Entry};
+use crate::owner::socket_tables::{self, Bounds, Entry};
 use crate::ports::PortList;
 use crate::who::Scope;
 use std::io;
@@ -109,7 +109,7 @@ fn whole(namespace: &Namespace) -> View {
     let land = |protocol| {
         let mut land = Land::new(protocol, range.unwrap_or((1, 0)), list.clone());
         // What cannot be read is told by the occupancy.
-        let _ = socket_tables::each(protocol, &mut |entry| {
+        let _ = socket_tables::each(protocol, Bounds::default(), &mut |entry| {
             land.add(&entry);
             if entry.remote.is_none() {
                 standing.push(entry);
@@ -131,7 +131,7 @@ fn whole(namespace: &Namespace) -> View {
         range,
         reserved,
         step_width: tempo::step_width(),
-        occupancy: Occupancy::read(),
+        occupancy: Occupancy::read(&BoundPorts::default()),
         lands,
         standing,
         taken,

@@ -1,8 +1,8 @@
-//! Puts a conflict together: refusal, victim and holders, their class, and what to do about it.
+//! Puts a conflict together: refusal, victim and holders, their class, and what advice about it depends on.
 
 use super::resolve::{self, Resolved};
 use super::{Lookups, Settings, cause};
-use crate::advise::{self, Situation};
+use crate::advise::Situation;
 use crate::model::{Cause, Conflict, Errno, Operation, Process, Protocol, Range, SCHEMA, UnnamedReason};
 use portwatch_common::Socket;
 use portwatch_common::record::{Refusal, refusal_flag};
@@ -39,12 +39,11 @@ pub(super) fn conflict(
         range: range(refusal),
         advice: Vec::new(),
         options: resolve::options(socket),
+        exhaustion: None,
     };
     if conflict.holders.is_empty() && conflict.cause == Cause::Unknown {
         conflict.holders.push(resolve::nobody(why_nobody(refusal)));
     }
-    let situation = situation(refusal, &conflict, resolved.first(), settings.own_netns, lookups);
-    conflict.advice = advise::advise(&conflict, &situation);
     conflict
 }
 
@@ -79,7 +78,8 @@ const fn why_nobody(refusal: &Refusal) -> UnnamedReason {
     }
 }
 
-fn situation(
+/// What the advice depends on.
+pub(super) fn situation(
     refusal: &Refusal,
     conflict: &Conflict,
     culprit: Option<&Resolved>,
@@ -104,5 +104,6 @@ fn situation(
         victim_reuses: reuses(&refusal.socket),
         holder_reuses: holder.as_ref().and_then(reuses),
         users,
+        range: None,
     }
 }

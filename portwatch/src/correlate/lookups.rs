@@ -2,10 +2,11 @@
 //! and in a replay from what was recorded. Names of fields that can be serialised stand in recordings: one that is added
 //! needs a default.
 
-use crate::model::UnnamedReason;
+use crate::model::{Exhaustion, UnnamedReason};
 use jiff::Timestamp;
 use portwatch_common::{Socket, Task};
 use serde::{Deserialize, Serialize};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 /// Start times in /proc are in ticks of this many nanoseconds.
@@ -110,6 +111,30 @@ pub struct RangeHolder {
     pub since_ns: u64,
 }
 
+/// A range that had no port left, and the call that was refused one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WantedUse {
+    /// The range.
+    pub range: WantedRange,
+    /// A process through which the namespace is reached, if it still runs.
+    pub tgid: u32,
+    /// The connection that was wanted: from, to. Where it was none: `None`.
+    pub connection: Option<(IpAddr, SocketAddr)>,
+}
+
+/// How full a range is, and what decides what to do about it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RangeUse {
+    /// As it is reported.
+    pub exhaustion: Exhaustion,
+    /// `ip_local_port_range` of the namespace, of which the socket may have asked for a part.
+    pub range: Option<(u16, u16)>,
+    /// `tcp_timestamps` of the namespace.
+    pub timestamps: Option<bool>,
+    /// Ports with a listener that the kernel may not choose now, as a list like `80,8000-8010`.
+    pub listeners: String,
+}
+
 /// What the correlator cannot know from the kernel's records.
 pub trait Lookups {
     /// The process, if it still runs.
@@ -133,6 +158,9 @@ pub trait Lookups {
 
     /// The processes that have most of a range, the largest first; empty where that is not recorded.
     fn range_holders(&mut self, wanted: WantedRange) -> Vec<RangeHolder>;
+
+    /// How full a range is; `None` where its namespace can be reached no more, or its protocol has no table.
+    fn range_use(&mut self, wanted: WantedUse) -> Option<RangeUse>;
 
     /// The SCTP sockets on a port of a network namespace, by the kernel's own list, which has listeners and associations.
     /// The namespace is reached through one of its processes, if that still runs.

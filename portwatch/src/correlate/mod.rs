@@ -17,11 +17,14 @@ mod select;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use exhaustion::settings as range_settings;
 pub use lookups::{
-    ContainerNames, Lookups, ProcessId, ProcessInfo, RangeHolder, SocketHolders, Wanted, WantedRange,
+    ContainerNames, Lookups, ProcessId, ProcessInfo, RangeHolder, RangeUse, SocketHolders, Wanted,
+    WantedRange, WantedUse,
 };
 pub use processes::CAPACITY as PROCESS_CAPACITY;
 
+use crate::advise;
 use crate::decode::RawEvent;
 use crate::model::{Cause, Conflict, Process, Protocol};
 use crate::rule::Era;
@@ -195,9 +198,12 @@ impl Correlator {
         let resolved = resolve::resolve(&selection.suspects, &scene, &mut self.processes, lookups);
         let victim = self.processes.describe(&refusal.task, lookups);
         let mut conflict = describe::conflict(refusal, protocol, victim, &resolved, &self.settings, lookups);
+        let mut situation =
+            describe::situation(refusal, &conflict, resolved.first(), self.settings.own_netns, lookups);
         if conflict.cause == Cause::Exhausted {
-            conflict.holders = exhaustion::holders(refusal, &mut self.processes, lookups);
+            exhaustion::explain(&mut conflict, refusal, &mut situation, &mut self.processes, lookups);
         }
+        conflict.advice = advise::advise(&conflict, &situation);
         let (key, name) = key(&conflict, resolved.first().and_then(|culprit| culprit.owner));
         let key = self.coalescer.known_as(key, name);
         if self.decisions.len() < DECISIONS {

@@ -62,6 +62,7 @@ pub(crate) fn client() -> Conflict {
         range: Range { low: 32768, high: 60999, in_range: true, reserved: false },
         advice: vec![reserve],
         options: Some(SocketOptions { reuse_address: true, ..SocketOptions::default() }),
+        exhaustion: None,
     }
 }
 

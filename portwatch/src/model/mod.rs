@@ -3,8 +3,10 @@
 //! Every key is always there, `null` where the fact is not known. Text of processes stands here as it is (what is not
 //! UTF-8 as U+FFFD): escaping it is the sinks' duty.
 
+mod errno;
 #[cfg(test)]
 pub(crate) mod example;
+mod exhaustion;
 mod finding;
 mod finding_names;
 mod held;
@@ -15,14 +17,14 @@ mod summary;
 mod time;
 mod wire;
 
+pub use errno::Errno;
+pub use exhaustion::{Destination, Exhaustion, PortsInUse};
 pub use finding::{Audit, AuditedNamespace, AuditedProtocol, ConfiguredPort, Finding, Odds};
 pub use finding_names::{ConfiguredBy, DowntimeSource, FindingKind};
 pub use held::{Earlier, HeldPort, HeldSocket, NamespaceRange};
 pub(crate) use known::short_id;
-pub use names::{
-    Action, AssignedBy, Cause, Errno, Evidence, Operation, Protocol, Role, State, UnnamedReason,
-};
-pub use port_state::PortState;
+pub use names::{Action, AssignedBy, Cause, Evidence, Operation, Protocol, Role, State, UnnamedReason};
+pub use port_state::{PortState, Whom};
 
 pub use summary::{PORTS_SHOWN, SummaryRow};
 
@@ -75,6 +77,10 @@ pub struct Conflict {
     /// What the victim's socket had set; `null` where that is not known.
     #[serde(default)]
     pub options: Option<SocketOptions>,
+    /// How full the range is and with what, if it was exhausted; `null` for other causes, and where the namespace could not
+    /// be looked into any more.
+    #[serde(default)]
+    pub exhaustion: Option<Exhaustion>,
 }
 
 /// A process, as far as it is known. Its identity is pid and start time.

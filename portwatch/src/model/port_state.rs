@@ -1,4 +1,4 @@
-//! What an ephemeral port is in use for.
+//! What an ephemeral port is in use for, and towards whom it is not to be had.
 
 use std::fmt;
 
@@ -36,6 +36,35 @@ impl PortState {
 }
 
 impl fmt::Display for PortState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// Towards whom a port cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Whom {
+    /// Towards anybody: somebody listens on it or has bound it. Of UDP every port in use.
+    Anybody,
+    /// Towards the destination to which most ports are taken: those above, and those that its connections have.
+    FullestDestination,
+}
+
+impl Whom {
+    /// Every value.
+    pub const ALL: [Self; 2] = [Self::Anybody, Self::FullestDestination];
+
+    /// The spelling.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Anybody => "anybody",
+            Self::FullestDestination => "fullest_destination",
+        }
+    }
+}
+
+impl fmt::Display for Whom {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
     }

@@ -28,6 +28,17 @@ impl Protocol {
         }
     }
 
+    /// The kernel's number.
+    pub const fn to_wire(self) -> u16 {
+        match self {
+            Self::Tcp => libc::IPPROTO_TCP as u16,
+            Self::Udp => libc::IPPROTO_UDP as u16,
+            Self::UdpLite => libc::IPPROTO_UDPLITE as u16,
+            Self::Sctp => libc::IPPROTO_SCTP as u16,
+            Self::Mptcp => libc::IPPROTO_MPTCP as u16,
+        }
+    }
+
     /// Whether ports are handed out by the rules of UDP.
     pub const fn is_datagram(self) -> bool {
         matches!(self, Self::Udp | Self::UdpLite)

@@ -11,6 +11,8 @@ pub mod netns;
 mod patience;
 mod process;
 mod range;
+mod range_use;
+mod recent;
 pub(crate) mod rooted;
 mod runtime;
 #[cfg(test)]
@@ -20,17 +22,21 @@ pub mod socket_tables;
 mod users;
 
 pub use clock::now_boot_ns;
+pub(crate) use range::bound;
 
 use crate::correlate::{
-    ContainerNames, Lookups, ProcessId, ProcessInfo, RangeHolder, SocketHolders, Wanted, WantedRange,
+    ContainerNames, Lookups, ProcessId, ProcessInfo, RangeHolder, RangeUse, SocketHolders, Wanted,
+    WantedRange, WantedUse,
 };
 use crate::model::UnnamedReason;
+use crate::occupancy::{BoundPorts, Full};
 use crate::probe::Assignments;
 use cgroup_id::CgroupPaths;
 use clock::WallClock;
 use containers::Containers;
 use jiff::{SignedDuration, Timestamp};
 use portwatch_common::{Socket, Task};
+use recent::Recent;
 use rooted::Root;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -59,6 +65,8 @@ pub struct Live {
     containers: Containers,
     users: Users,
     clock: WallClock,
+    looks: Recent<Full>,
+    counted: Recent<Vec<RangeHolder>>,
     /// The kernel side's records, where it runs.
     assignments: Option<Arc<Assignments>>,
 }
@@ -76,6 +84,8 @@ impl Live {
             users: Users::default(),
             root,
             clock: WallClock::new(),
+            looks: Recent::default(),
+            counted: Recent::default(),
             assignments: None,
         }
     }
@@ -177,8 +187,19 @@ impl Lookups for Live {
         if i32::from(wanted.protocol) == libc::IPPROTO_SCTP {
             return Vec::new();
         }
-        let recorded = assignments.all().into_iter().filter(|one| range::is_within(one, wanted)).collect();
-        range::tally(range::still_open(recorded, |pid| descriptors::sockets(&self.proc, pid)))
+        let proc = &self.proc;
+        let count = || {
+            let recorded = assignments.all().into_iter().chain(range::closed(assignments));
+            let recorded = recorded.filter(|one| range::is_within(one, wanted)).collect();
+            Some(range::tally(range::still_open(recorded, |pid| descriptors::sockets(proc, pid))))
+        };
+        self.counted.get(wanted, count).cloned().unwrap_or_default()
+    }
+
+    fn range_use(&mut self, wanted: WantedUse) -> Option<RangeUse> {
+        let assignments = self.assignments.as_deref();
+        let bound = || assignments.map_or_else(BoundPorts::default, |all| bound(all, wanted.range.netns));
+        range_use::at(&mut self.looks, wanted, self.same_pids, bound)
     }
 
     fn sctp_sockets(&mut self, netns: u32, tgid: u32, port: u16) -> Vec<Socket> {

@@ -1,6 +1,9 @@
 //! Recorded assignments → who has most of an ephemeral range. Pure, but for the look into descriptors that is passed in.
 
+use super::now_boot_ns;
 use crate::correlate::{ProcessId, RangeHolder, WantedRange};
+use crate::occupancy::BoundPorts;
+use crate::probe::Assignments;
 use portwatch_common::Assignment;
 use portwatch_common::record::how;
 use std::collections::{HashMap, HashSet};
@@ -16,6 +19,30 @@ pub(super) fn is_within(one: &Assignment, wanted: WantedRange) -> bool {
 fn is_transport(recorded: u8, wanted: u16) -> bool {
     let tcp = |protocol: i32| matches!(protocol, libc::IPPROTO_TCP | libc::IPPROTO_MPTCP);
     u16::from(recorded) == wanted || (tcp(i32::from(recorded)) && tcp(i32::from(wanted)))
+}
+
+/// How long TIME_WAIT lasts, in nanoseconds.
+const TIME_WAIT_NS: u64 = 60_000_000_000;
+
+/// The records of connections that may be in TIME_WAIT now.
+pub(super) fn closed(assignments: &Assignments) -> Vec<Assignment> {
+    assignments.closed(now_boot_ns().saturating_sub(TIME_WAIT_NS))
+}
+
+/// The TCP ports of a namespace that a process has bound: no client that leaves the choice to connect() shares one.
+pub(crate) fn bound(assignments: &Assignments, netns: u32) -> BoundPorts {
+    let of = |recorded| bound_among(recorded, netns);
+    BoundPorts { open: of(assignments.all()), closed: of(closed(assignments)) }
+}
+
+fn bound_among(recorded: Vec<Assignment>, netns: u32) -> Vec<u16> {
+    let is_bound = |one: &Assignment| {
+        one.netns == netns
+            && one.port != 0
+            && is_transport(one.protocol, libc::IPPROTO_TCP as u16)
+            && matches!(one.how, how::BIND | how::BIND0 | how::LISTEN)
+    };
+    recorded.into_iter().filter(is_bound).map(|one| one.port).collect()
 }
 
 /// Drops the records of datagram sockets that nobody has open any more: not every backend sees them close. Their life
@@ -82,6 +109,19 @@ mod tests {
         assert!(!is_within(&record(1, 0, how::PREEXISTING), RANGE));
         assert!(!is_within(&Assignment { netns: 8, ..record(1, 42_000, how::BIND) }, RANGE));
         assert!(!is_within(&Assignment { protocol: 17, ..record(1, 42_000, how::BIND) }, RANGE));
+    }
+
+    #[test]
+    fn who_has_bound_a_port_of_the_namespace_counts_as_that() {
+        let all = vec![
+            record(1, 42_000, how::BIND0),
+            record(1, 42_001, how::CONNECT),
+            record(1, 0, how::LISTEN),
+            record(1, 80, how::BIND),
+            Assignment { netns: 8, ..record(1, 42_002, how::BIND) },
+            Assignment { protocol: 17, ..record(1, 42_003, how::BIND) },
+        ];
+        assert_eq!(bound_among(all, 7), [42_000, 80]);
     }
 
     #[test]

@@ -171,6 +171,6 @@ impl Probe {
     /// Size and fill of the kernel side's tables. Counting walks every entry: for `doctor`, not for a loop.
     #[must_use]
     pub fn tables(&self) -> Vec<Table> {
-        Table::all(&self.ebpf, &self.assignments)
+        Table::all(&self.assignments)
     }
 }

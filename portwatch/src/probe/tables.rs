@@ -67,6 +67,8 @@ impl Counters {
 #[derive(Debug)]
 pub struct Assignments {
     tables: Vec<(&'static str, Map)>,
+    /// Connections that may be in TIME_WAIT, on backends that do not see their stand-ins.
+    last: Option<Map>,
     processes: Option<Map>,
 }
 
@@ -75,7 +77,7 @@ impl Assignments {
     pub(super) fn take(ebpf: &mut Ebpf) -> Self {
         let take = |name| Some((name, ebpf.take_map(name)?));
         let tables = [map::PORTS, map::DATAGRAMS].into_iter().filter_map(take).collect();
-        Self { tables, processes: ebpf.take_map(map::PROCESS) }
+        Self { tables, last: ebpf.take_map(map::LAST), processes: ebpf.take_map(map::PROCESS) }
     }
 
     /// When a process ended, on the boot clock; `None` for one that runs, or that is not known.
@@ -95,6 +97,18 @@ impl Assignments {
             .flat_map(|table| table.iter().flatten().map(|(_, record)| record).collect::<Vec<_>>())
             .collect()
     }
+
+    /// The records of connections that were closed since then, on the boot clock, and may be in TIME_WAIT; none where the
+    /// stand-ins have the records themselves. Walks a table, as [`Self::all`] does.
+    #[must_use]
+    pub fn closed(&self, since_ns: u64) -> Vec<Assignment> {
+        let table = self.last.as_ref().and_then(|map| HashMap::<_, PortKey, LastOwner>::try_from(map).ok());
+        let recent = |table: HashMap<_, PortKey, LastOwner>| {
+            let entries = table.iter().flatten().filter(|(_, last)| last.released_ns >= since_ns);
+            entries.map(|(key, last)| Assignment { port: key.port, ..last.assignment }).collect()
+        };
+        table.map_or_else(Vec::new, recent)
+    }
 }
 
 /// Size and fill of a table.
@@ -111,9 +125,9 @@ pub struct Table {
 }
 
 impl Table {
-    pub(super) fn all(ebpf: &Ebpf, assignments: &Assignments) -> Vec<Self> {
+    pub(super) fn all(assignments: &Assignments) -> Vec<Self> {
         let taken = assignments.tables.iter().filter_map(|(name, map)| Self::read(name, map));
-        let last = ebpf.map(map::LAST).and_then(|map| Self::read(map::LAST, map));
+        let last = assignments.last.as_ref().and_then(|map| Self::read(map::LAST, map));
         let processes = assignments.processes.as_ref().and_then(|map| Self::read(map::PROCESS, map));
         taken.chain(last).chain(processes).collect()
     }

@@ -2,7 +2,8 @@
 
 use super::raw::{self, Raw};
 use crate::correlate::{
-    ContainerNames, ProcessId, ProcessInfo, RangeHolder, SocketHolders, Wanted, WantedRange,
+    ContainerNames, ProcessId, ProcessInfo, RangeHolder, RangeUse, SocketHolders, Wanted, WantedRange,
+    WantedUse,
 };
 use crate::model::UnnamedReason;
 use jiff::Timestamp;
@@ -28,6 +29,8 @@ pub enum Exchange {
     EndedNs { task: Raw<Task>, answer: Option<u64> },
     /// The processes that have most of a range.
     RangeHolders { wanted: WantedRange, answer: Vec<RangePart> },
+    /// How full a range is.
+    RangeUse { wanted: WantedUse, answer: Option<RangeUse> },
     /// The SCTP sockets on a port.
     SctpSockets { netns: u32, tgid: u32, port: u16, answer: Vec<Raw<Socket>> },
     /// A time on the boot clock, as time of day.

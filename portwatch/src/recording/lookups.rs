@@ -6,7 +6,8 @@ use super::header::ClockPair;
 use super::raw::Raw;
 use super::writer::Recorder;
 use crate::correlate::{
-    ContainerNames, Lookups, ProcessId, ProcessInfo, RangeHolder, SocketHolders, Wanted, WantedRange,
+    ContainerNames, Lookups, ProcessId, ProcessInfo, RangeHolder, RangeUse, SocketHolders, Wanted,
+    WantedRange, WantedUse,
 };
 use jiff::Timestamp;
 use portwatch_common::{Socket, Task};
@@ -68,6 +69,12 @@ impl<L: Lookups + ?Sized> Lookups for Asking<'_, L> {
             wanted,
             answer: answer.iter().copied().map(RangePart::from).collect(),
         });
+        answer
+    }
+
+    fn range_use(&mut self, wanted: WantedUse) -> Option<RangeUse> {
+        let answer = self.inner.range_use(wanted);
+        self.recorder.answered(|| Exchange::RangeUse { wanted, answer: answer.clone() });
         answer
     }
 
@@ -192,6 +199,11 @@ impl Lookups for Replayed {
         let asked = wanted;
         let answer = recorded!(self, RangeHolders { wanted: asked }).unwrap_or_default();
         answer.into_iter().map(RangeHolder::from).collect()
+    }
+
+    fn range_use(&mut self, wanted: WantedUse) -> Option<RangeUse> {
+        let asked = wanted;
+        recorded!(self, RangeUse { wanted: asked })?
     }
 
     fn sctp_sockets(&mut self, netns: u32, tgid: u32, port: u16) -> Vec<Socket> {

@@ -4,7 +4,8 @@ use super::merge::{Reach, merge};
 use super::owners::Owners;
 use super::{Look, Query, Scope, Standing, View, assemble};
 use crate::correlate::{
-    ContainerNames, Lookups, ProcessId, ProcessInfo, RangeHolder, SocketHolders, Wanted, WantedRange,
+    ContainerNames, Lookups, ProcessId, ProcessInfo, RangeHolder, RangeUse, SocketHolders, Wanted,
+    WantedRange, WantedUse,
 };
 use crate::model::{HeldPort, HeldSocket, Protocol, Role, State, UnnamedReason};
 use crate::owner::socket_tables::Entry;
@@ -57,6 +58,9 @@ impl Lookups for World {
     }
     fn range_holders(&mut self, _: WantedRange) -> Vec<RangeHolder> {
         Vec::new()
+    }
+    fn range_use(&mut self, _: WantedUse) -> Option<RangeUse> {
+        None
     }
     fn alive(&mut self, _: ProcessId) -> Option<bool> {
         None

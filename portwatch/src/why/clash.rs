@@ -2,7 +2,9 @@
 //! conflict does not tell.
 
 use super::words;
-use crate::model::{AssignedBy, Cause, Conflict, Holder, Operation, Protocol, SocketOptions, State};
+use crate::model::{
+    AssignedBy, Cause, Conflict, Exhaustion, Holder, Operation, Protocol, SocketOptions, State,
+};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The sentences; empty if there is nothing to explain.
@@ -38,9 +40,45 @@ fn exhausted(conflict: &Conflict) -> String {
         }
         _ => "",
     };
+    let told = conflict.exhaustion.as_ref().map_or_else(String::new, |full| fullness(conflict, full));
     format!(
-        "{choice}, and it has the {count} ports from {low} to {high} to choose from, less those that are reserved.{shared}"
+        "{choice}, and it has the {count} ports from {low} to {high} to choose from, less those that are reserved.{shared}{told}"
     )
+}
+
+/// With what the range was full, as sentences behind others.
+fn fullness(conflict: &Conflict, full: &Exhaustion) -> String {
+    let mut told = format!(
+        " {} were reserved, {} were left to the kernel, and {} of those were in use",
+        full.reserved,
+        full.ports,
+        full.in_use.total()
+    );
+    if !conflict.protocol.is_datagram() {
+        told.push_str(&format!(
+            ": {} by listeners and bound sockets, whose port no connection shares, and {} by connections, each of which takes its port only towards its own destination",
+            full.unavailable, full.shared
+        ));
+    }
+    told.push('.');
+    if let Some(to) = &full.destination {
+        let closed = match to.time_wait {
+            0 => String::new(),
+            count => format!(", {count} of them only in TIME_WAIT"),
+        };
+        told.push_str(&format!(
+            " Towards {} from {}, where this connection was to go, {} of the shared ones were taken{closed}.",
+            to.remote, to.local, to.ports
+        ));
+    }
+    let destinations = full.destinations_in_words();
+    if !destinations.is_empty() {
+        told.push_str(&format!(" Most went to {}.", destinations.join("; ")));
+    }
+    for unseen in &full.unseen {
+        told.push_str(&format!(" Not all was counted: {}.", crate::text::printable(unseen)));
+    }
+    told
 }
 
 /// Clients and servers draw from one set of numbers.

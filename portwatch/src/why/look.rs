@@ -2,8 +2,8 @@
 
 use super::present::Present;
 use crate::advise::Situation;
-use crate::correlate::Lookups as _;
-use crate::model::{Cause, Conflict, HeldPort, Protocol};
+use crate::correlate::{Lookups as _, WantedRange, WantedUse, range_settings};
+use crate::model::{Cause, Conflict, Exhaustion, HeldPort, Protocol, Range};
 use crate::owner::namespaces::Namespaces;
 use crate::owner::{Live, netns};
 use crate::who::{self, PROTOCOLS, Query, Scope};
@@ -18,12 +18,13 @@ const CLOCK_SET: SignedDuration = SignedDuration::from_mins(1);
 pub fn look(conflict: &Conflict, now: Timestamp, live: &mut Live) -> Present {
     let rebooted = conflict.time.checked_add(CLOCK_SET).is_ok_and(|latest| latest < live.booted());
     let port = (conflict.port != 0).then(|| port(conflict.port, Some(conflict.protocol), live)).flatten();
-    let situation = situation(conflict, port.as_ref(), live);
+    let mut situation = situation(conflict, port.as_ref(), live);
+    let range = (conflict.port == 0).then(|| range(conflict, &mut situation, live)).flatten();
     let runs = conflict
         .culprit()
         .and_then(|holder| holder.process.as_ref())
         .and_then(|process| live.still_runs(process));
-    let present = Present { rebooted, port, situation, ..Present::unseen(now) };
+    let present = Present { rebooted, port, range, situation, ..Present::unseen(now) };
     present.judged(conflict, runs)
 }
 
@@ -61,7 +62,19 @@ fn situation(conflict: &Conflict, port: Option<&HeldPort>, live: &mut Live) -> S
         victim_reuses: conflict.options.map(|options| options.reuse_address),
         holder_reuses: culprit.and_then(|holder| holder.options).map(|options| options.reuse_address),
         users: users(conflict),
+        range: None,
     }
+}
+
+/// How full an exhausted range is now. What decides the advice is told to the situation.
+fn range(conflict: &Conflict, situation: &mut Situation, live: &mut Live) -> Option<Exhaustion> {
+    let door = situation.door?;
+    let protocol = conflict.protocol.to_wire();
+    let Range { low, high, .. } = conflict.range;
+    let range = WantedRange { netns: conflict.netns, protocol, low, high };
+    let found = live.range_use(WantedUse { range, tgid: door, connection: None })?;
+    situation.range = Some(range_settings(&found));
+    Some(found.exhaustion)
 }
 
 /// Any process in a network namespace.

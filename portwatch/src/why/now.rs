@@ -34,7 +34,10 @@ fn hoarder(conflict: &Conflict, present: &Present) -> String {
         (Some(who), Life::Ended) => format!("{who} has ended. "),
         _ => String::new(),
     };
-    format!("{life}How full the range is now was not looked at; `ss -s` counts sockets.")
+    match &present.range {
+        Some(full) => format!("{life}Of its {} ports {} are in use now.", full.ports, full.in_use.total()),
+        None => format!("{life}How full the range is now could not be looked at; `ss -s` counts sockets."),
+    }
 }
 
 fn fate(conflict: &Conflict, present: &Present) -> String {

@@ -1,7 +1,7 @@
 //! What there is now of a conflict: plain data, and what it means for the holder. Pure; [`super::look`] does the looking.
 
 use crate::advise::Situation;
-use crate::model::{Conflict, HeldPort, HeldSocket, Holder, Process, Protocol, Role};
+use crate::model::{Conflict, Exhaustion, HeldPort, HeldSocket, Holder, Process, Protocol, Role};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Serialize, Serializer};
 
@@ -22,6 +22,8 @@ pub struct Present {
     pub socket: Hold,
     /// Who has the port now, in every network namespace that could be seen; `null` if that was not looked at.
     pub port: Option<HeldPort>,
+    /// How full the range is now, if it was exhausted and could be looked at.
+    pub range: Option<Exhaustion>,
     /// What advice depends on, as it is now.
     #[serde(skip)]
     pub situation: Situation,
@@ -64,6 +66,7 @@ impl Present {
             process: Life::Unknown,
             socket: Hold::NotSeen,
             port: None,
+            range: None,
             situation: Situation::default(),
         }
     }

@@ -3,10 +3,10 @@
 use super::world::{
     NETNS, NOW, PORT, SECOND, World, assignment, conflict, connected, met, refusal, socket, task, v4, walked,
 };
-use crate::correlate::{Correlator, RangeHolder};
+use crate::correlate::{Correlator, RangeHolder, RangeUse, WantedRange, WantedUse};
 use crate::decode::RawEvent;
-use crate::model::{AssignedBy, Cause, Evidence, State, UnnamedReason};
-use portwatch_common::record::{Holder, flag, found_by, how, refusal_flag};
+use crate::model::{AssignedBy, Cause, Evidence, Exhaustion, State, UnnamedReason};
+use portwatch_common::record::{Holder, flag, found_by, how, operation, refusal_flag};
 use portwatch_common::{Socket, Task};
 
 fn pids(conflict: &crate::model::Conflict) -> Vec<Option<u32>> {
@@ -243,6 +243,29 @@ fn an_exhausted_range_lists_who_has_most_of_it() {
     assert_eq!((told.cause, told.holders[0].assigned_by), (Cause::Exhausted, AssignedBy::Connect));
     assert!(told.holders[0].alive && !told.holders[1].alive);
     assert_eq!(told.holders[0].process.as_ref().map(|one| one.comm.as_str()), Some("hoarder"));
+}
+
+#[test]
+fn a_refused_connection_is_asked_about_with_its_ends_and_told_how_full_the_range_is() {
+    let mut wanted = refusal(task(10, "victim"));
+    wanted.socket = Socket { local_port: 0, ..connected(0xf00, 7) };
+    wanted.operation = operation::CONNECT;
+    let full =
+        Exhaustion { low: 32_768, high: 60_999, ports: 28_232, unavailable: 28_232, ..Exhaustion::default() };
+    let range_use = RangeUse { exhaustion: full.clone(), ..RangeUse::default() };
+    let mut world = World { range_use: Some(range_use), ..World::default() };
+    let told = conflict(&mut world, &[], wanted);
+    assert_eq!(told.exhaustion, Some(full));
+    let ends = ("127.0.0.1".parse().expect("an address"), "10.0.0.9:2379".parse().expect("an address"));
+    let range = WantedRange { netns: NETNS, protocol: 6, low: 32_768, high: 60_999 };
+    assert_eq!(world.uses_asked, [WantedUse { range, tgid: 10, connection: Some(ends) }]);
+    let mut bind = wanted;
+    bind.operation = operation::BIND;
+    world.uses_asked.clear();
+    conflict(&mut world, &[], bind);
+    assert_eq!(world.uses_asked.first().map(|asked| asked.connection), Some(None), "bind() goes nowhere");
+    let other = conflict(&mut world, &[], refusal(task(10, "victim")));
+    assert_eq!((other.exhaustion, world.uses_asked.len()), (None, 1), "another cause");
 }
 
 #[test]

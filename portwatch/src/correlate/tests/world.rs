@@ -1,8 +1,8 @@
 //! A small world for the correlator: processes and open sockets that answer its questions, and records to feed it.
 
 use crate::correlate::{
-    ContainerNames, Correlator, Lookups, PROCESS_CAPACITY, ProcessId, ProcessInfo, RangeHolder, Report,
-    Settings, SocketHolders, Wanted, WantedRange,
+    ContainerNames, Correlator, Lookups, PROCESS_CAPACITY, ProcessId, ProcessInfo, RangeHolder, RangeUse,
+    Report, Settings, SocketHolders, Wanted, WantedRange, WantedUse,
 };
 use crate::decode::RawEvent;
 use crate::model::Conflict;
@@ -27,6 +27,10 @@ pub(super) struct World {
     pub(super) cgroups: HashMap<u64, String>,
     /// Who has most of the ephemeral range.
     pub(super) hoarders: Vec<RangeHolder>,
+    /// How full the ephemeral range is.
+    pub(super) range_use: Option<RangeUse>,
+    /// What was asked about that.
+    pub(super) uses_asked: Vec<WantedUse>,
     /// What the containers of these cgroups are called.
     pub(super) containers: HashMap<String, Arc<ContainerNames>>,
     pub(super) blind: Option<crate::model::UnnamedReason>,
@@ -93,6 +97,11 @@ impl Lookups for World {
 
     fn range_holders(&mut self, _: WantedRange) -> Vec<RangeHolder> {
         self.hoarders.clone()
+    }
+
+    fn range_use(&mut self, wanted: WantedUse) -> Option<RangeUse> {
+        self.uses_asked.push(wanted);
+        self.range_use.clone()
     }
 
     fn container(&mut self, cgroup: &str) -> Option<Arc<ContainerNames>> {

@@ -4,7 +4,7 @@
 #[cfg(test)]
 mod tests;
 
-use super::{Entry, Family};
+use super::{Bounds, Entry, Family};
 use crate::model::{Protocol, State};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink};
@@ -23,10 +23,6 @@ const REQUEST: usize = 56;
 const MESSAGE: usize = 72;
 /// The timer that runs in TIME_WAIT.
 const TIME_WAIT_TIMER: u8 = 3;
-/// Listening, and those that are bound only: bit 13 from 6.8 on, which older kernels do not know.
-const STANDING: u32 = 1 << 7 | 1 << 10 | 1 << 13;
-/// Every state, that of bound-only sockets (bit 13, from 6.8 on) too: kernels ignore bits that they do not know.
-const ALL_STATES: u32 = !0;
 /// The kernel fills what it is given, up to 32 KiB.
 const BUFFER: usize = 64 * 1024;
 /// The kernel answers at once; a broken filter of system calls must not hold the command up for ever.
@@ -35,14 +31,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Every socket of a protocol and family that has this local port.
 pub(super) fn dump(protocol: Protocol, family: Family, port: u16) -> io::Result<Vec<Entry>> {
     let mut entries = Vec::new();
-    each(protocol, family, port, &mut |entry| entries.push(entry))?;
+    each(protocol, family, port, Bounds::default(), &mut |entry| entries.push(entry))?;
     Ok(entries)
-}
-
-/// The TCP sockets that are not connected, or all datagram sockets, one by one.
-pub(super) fn standing(protocol: Protocol, family: Family, take: &mut dyn FnMut(Entry)) -> io::Result<()> {
-    let states = if protocol.is_datagram() { ALL_STATES } else { STANDING };
-    ask(&request(protocol, family, 0, states), protocol, 0, take)
 }
 
 /// The same one by one; port 0 stands for every port.
@@ -50,16 +40,13 @@ pub(super) fn each(
     protocol: Protocol,
     family: Family,
     port: u16,
+    bounds: Bounds,
     take: &mut dyn FnMut(Entry),
 ) -> io::Result<()> {
-    ask(&request(protocol, family, port, ALL_STATES), protocol, port, take)
-}
-
-fn ask(request: &[u8], protocol: Protocol, port: u16, take: &mut dyn FnMut(Entry)) -> io::Result<()> {
     let kind = SocketFlags::CLOEXEC;
     let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, kind, Some(netlink::SOCK_DIAG))?;
     set_socket_timeout(&socket, Timeout::Recv, Some(PATIENCE))?;
-    send(&socket, request, SendFlags::empty())?;
+    send(&socket, &request(protocol, family, port, bounds.states.mask()), SendFlags::empty())?;
     let mut buffer = vec![0; BUFFER];
     loop {
         let (_, length) = recv(&socket, &mut buffer[..], RecvFlags::TRUNC)?;
@@ -69,6 +56,7 @@ fn ask(request: &[u8], protocol: Protocol, port: u16, take: &mut dyn FnMut(Entry
         if length == 0 || read_messages(bytes, protocol, port, take)? == Progress::Done {
             return Ok(());
         }
+        bounds.check()?;
     }
 }
 

@@ -1,9 +1,12 @@
 //! The kernel's own tables of sockets on one port, in the network namespace of the calling thread: asked of sock_diag,
 //! or, where that is not to be had, read from /proc.
 
+mod bounds;
 mod diag;
 mod proc_net;
 mod sctp;
+
+pub(crate) use bounds::{Bounds, States};
 
 use crate::model::{Protocol, State};
 use std::io;
@@ -86,35 +89,31 @@ fn read_one(tables: &mut Tables, port: u16, protocol: Protocol, family: Family) 
     }
 }
 
-/// Hands over every socket of TCP, UDP or UDP-Lite, whatever its port: one by one, because there may be a million. After a
-/// failure half-way some come twice. Returns the tables that could not be read.
-pub fn each(protocol: Protocol, take: &mut dyn FnMut(Entry)) -> Vec<String> {
+/// Hands over every socket of TCP, UDP or UDP-Lite that is within bounds, whatever its port: one by one, because there may
+/// be a million. After a failure half-way some come twice. Returns the tables that could not be read to their end.
+pub(crate) fn each(protocol: Protocol, bounds: Bounds, take: &mut dyn FnMut(Entry)) -> Vec<String> {
     let mut unreadable = Vec::new();
     for family in [Family::V4, Family::V6] {
-        let Err(refused) = diag::each(protocol, family, 0, take) else { continue };
-        match proc_net::each(protocol, family, take) {
+        let Err(refused) = diag::each(protocol, family, 0, bounds, take) else { continue };
+        let name = file_name(protocol, family);
+        if refused.kind() == io::ErrorKind::TimedOut {
+            unreadable.push(format!("{name} ({refused})"));
+            continue;
+        }
+        match proc_net::each(protocol, family, bounds, take) {
             Err(error) if error.kind() == io::ErrorKind::NotFound && is_absent(protocol, family) => {}
-            Err(error) => {
-                unreadable.push(format!("{} ({refused}; {error})", file_name(protocol, family)));
-            }
+            Err(error) => unreadable.push(format!("{name} ({refused}; {error})")),
             Ok(()) => {}
         }
     }
     unreadable
 }
 
-/// The same, but without the connections of TCP: cheap however many there are. What cannot be read is left out.
+/// The same, but without the connections of TCP: cheap however many there are. What cannot be read is left out: a table that
+/// is not there has no sockets, and one that cannot be read was told by whoever read it all.
 pub fn standing(protocol: Protocol, take: &mut dyn FnMut(Entry)) {
-    for family in [Family::V4, Family::V6] {
-        if diag::standing(protocol, family, take).is_err() {
-            // A table that is not there has no sockets; one that cannot be read was told by whoever read it all.
-            let _ = proc_net::each(protocol, family, &mut |entry| {
-                if protocol.is_datagram() || entry.remote.is_none() {
-                    take(entry);
-                }
-            });
-        }
-    }
+    let states = if protocol.is_datagram() { States::All } else { States::Unconnected };
+    drop(each(protocol, Bounds { states, until: None }, take));
 }
 
 /// Whether a missing table means that there can be no such socket. TCP is there wherever /proc is.

@@ -1,17 +1,19 @@
 //! /proc/net/{tcp,udp,udplite}{,6}: the same sockets without sock_diag, but for those that are only bound.
 
-use super::{Entry, Family, file_name};
+use super::{Bounds, Entry, Family, file_name};
 use crate::model::{Protocol, State};
 use std::io::{self, BufRead as _, BufReader};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// /proc counts time in these.
 const TICK_MS: u32 = 10;
+/// Lines between two looks at the clock.
+const CHECKED_EVERY: usize = 1_024;
 
 /// Every socket of a protocol and family that has this local port, in the namespace of the calling thread.
 pub(super) fn read(protocol: Protocol, family: Family, port: u16) -> io::Result<Vec<Entry>> {
     let mut entries = Vec::new();
-    each(protocol, family, &mut |entry| {
+    each(protocol, family, Bounds::default(), &mut |entry| {
         if entry.local.is_some_and(|local| local.port() == port) {
             entries.push(entry);
         }
@@ -20,11 +22,19 @@ pub(super) fn read(protocol: Protocol, family: Family, port: u16) -> io::Result<
 }
 
 /// Every socket of a protocol and family, one by one.
-pub(super) fn each(protocol: Protocol, family: Family, take: &mut dyn FnMut(Entry)) -> io::Result<()> {
+pub(super) fn each(
+    protocol: Protocol,
+    family: Family,
+    bounds: Bounds,
+    take: &mut dyn FnMut(Entry),
+) -> io::Result<()> {
     let path = format!("/proc/thread-self/net/{}", file_name(protocol, family));
-    for line in BufReader::new(std::fs::File::open(path)?).lines().skip(1) {
-        if let Some(entry) = parse(&line?, protocol) {
+    for (index, line) in BufReader::new(std::fs::File::open(path)?).lines().skip(1).enumerate() {
+        if let Some(entry) = parse(&line?, protocol).filter(|entry| bounds.states.has(entry.state)) {
             take(entry);
+        }
+        if index % CHECKED_EVERY == 0 {
+            bounds.check()?;
         }
     }
     Ok(())

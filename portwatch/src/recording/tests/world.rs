@@ -1,10 +1,11 @@
 //! A made-up world, and recordings of it.
 
 use crate::correlate::{
-    ContainerNames, Correlator, Lookups, PROCESS_CAPACITY, ProcessId, ProcessInfo, RangeHolder, Report,
-    Settings, SocketHolders, Wanted, WantedRange,
+    ContainerNames, Correlator, Lookups, PROCESS_CAPACITY, ProcessId, ProcessInfo, RangeHolder, RangeUse,
+    Report, Settings, SocketHolders, Wanted, WantedRange, WantedUse,
 };
 use crate::decode::RawEvent;
+use crate::model::Exhaustion;
 use crate::recording::{Header, Recorder};
 use crate::rule::{Era, Lookup};
 use jiff::Timestamp;
@@ -92,6 +93,15 @@ impl Lookups for Fickle {
     fn range_holders(&mut self, _: WantedRange) -> Vec<RangeHolder> {
         let task = Task { tgid: 77, start_ns: 5, comm: [0xfe; 16], ..Task::default() };
         vec![RangeHolder { task, sockets: 3, how: 1, since_ns: self.next() }]
+    }
+
+    fn range_use(&mut self, wanted: WantedUse) -> Option<RangeUse> {
+        let (low, high, ports) =
+            (wanted.range.low, wanted.range.high, u32::try_from(self.next() % 10_000).ok()?);
+        Some(RangeUse {
+            exhaustion: Exhaustion { low, high, ports, ..Exhaustion::default() },
+            ..RangeUse::default()
+        })
     }
 
     fn sctp_sockets(&mut self, netns: u32, _: u32, port: u16) -> Vec<Socket> {

@@ -67,7 +67,9 @@ fn exhausted(conflict: &Conflict, most: &Holder) -> String {
 }
 
 fn every_port(conflict: &Conflict) -> String {
-    format!("every port of {}-{} is taken", conflict.range.low, conflict.range.high)
+    let full =
+        conflict.exhaustion.as_ref().map_or_else(String::new, |full| format!(" ({})", full.in_brief()));
+    format!("every port of {}-{} is taken{full}", conflict.range.low, conflict.range.high)
 }
 
 fn remote(holder: &Holder) -> String {

@@ -83,6 +83,9 @@ definitions! {
         "Ports given to sockets, by how they came to them.");
     EPHEMERAL_PORTS = gauge("portwatch_ephemeral_ports", &["protocol", "state"],
         "Ports of the ephemeral range in use in the network namespace of portwatch; each counts once.");
+    EPHEMERAL_UNAVAILABLE = gauge("portwatch_ephemeral_ports_unavailable", &["protocol", "to"],
+        "Ports of the ephemeral range that a new connection cannot have: to anybody, and to the destination to which most \
+         ports are taken. connect() fails there when this reaches portwatch_ephemeral_range_ports.");
     EPHEMERAL_RANGE = gauge("portwatch_ephemeral_range_ports", &[],
         "Size of the ephemeral range (ip_local_port_range without ip_local_reserved_ports) in the network namespace of \
          portwatch.");

@@ -15,7 +15,7 @@ use super::health::{COUNTED, Health, STAGES, TABLES};
 use super::process::OwnProcess;
 use super::tally::Tally;
 use super::{State, TurnedAway, lock};
-use crate::model::{AssignedBy, PortState, Protocol};
+use crate::model::{AssignedBy, PortState, Protocol, Whom};
 
 /// A number.
 #[derive(Clone, Copy, Debug)]
@@ -65,6 +65,8 @@ fn of_ports(out: &mut Out<'_>, health: &Health) -> fmt::Result {
     out.family(&define::ASSIGNMENTS, pairs(all, &health.assignments))?;
     let all = COUNTED.iter().flat_map(|p| PortState::ALL.into_iter().map(move |state| (*p, state)));
     out.family(&define::EPHEMERAL_PORTS, pairs(all, &health.ephemeral))?;
+    let all = COUNTED.iter().flat_map(|p| Whom::ALL.into_iter().map(move |whom| (*p, whom)));
+    out.family(&define::EPHEMERAL_UNAVAILABLE, pairs(all, &health.unavailable))?;
     out.single(&define::EPHEMERAL_RANGE, Value::Whole(health.ephemeral_range_ports))?;
     out.single(&define::LISTENERS_AT_RISK, Value::Whole(health.listeners_at_risk))
 }

@@ -1,6 +1,6 @@
 //! What the agent knows of itself and of the host: numbers read elsewhere, replaced as a whole, shown at the next scrape.
 
-use crate::model::{AssignedBy, PortState, Protocol};
+use crate::model::{AssignedBy, PortState, Protocol, Whom};
 
 /// A snapshot. Counts are totals since the start, and never shrink.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -13,6 +13,8 @@ pub struct Health {
     pub assignments: Vec<(Protocol, AssignedBy, u64)>,
     /// Ports of the ephemeral range in use.
     pub ephemeral: Vec<(Protocol, PortState, u64)>,
+    /// Ports of the ephemeral range that a client may not have.
+    pub unavailable: Vec<(Protocol, Whom, u64)>,
     /// Ports of the ephemeral range that are not reserved.
     pub ephemeral_range_ports: u64,
     /// Listeners in the range on a port that is not reserved.

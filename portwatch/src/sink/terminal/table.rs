@@ -120,6 +120,11 @@ pub(super) fn row(
         let known = text::truncate_start(&known, columns.used().saturating_sub(INDENT + 11));
         writeln!(out, "{:INDENT$}{DIM}held by:{DIM:#} {CULPRIT}{known}{CULPRIT:#}", "")?;
     }
+    if let Some(full) = &conflict.exhaustion {
+        let full = full.in_brief();
+        let full = text::truncate(&full, columns.used().saturating_sub(INDENT + 11));
+        writeln!(out, "{:INDENT$}{DIM}ports:{DIM:#}   {full}", "")?;
+    }
     if !on_this_line {
         writeln!(out, "{:INDENT$}{DIM}prevent:{DIM:#} {style}{command}{style:#}", "")?;
     }

@@ -1,7 +1,7 @@
 //! The wide form: a paragraph a conflict, with everything that is known.
 
 use super::{BOLD, COMMAND, CULPRIT, DIM, words};
-use crate::model::{Advice, Cause, Conflict, Holder, Operation, Process};
+use crate::model::{Advice, Cause, Conflict, Exhaustion, Holder, Operation, Process};
 use crate::text::{printable, truncate, width};
 use jiff::tz::TimeZone;
 use std::io::{self, Write};
@@ -33,6 +33,9 @@ pub(super) fn paragraph(
         };
         holder(out, conflict, each, title)?;
     }
+    if let Some(full) = &conflict.exhaustion {
+        fullness(out, full, columns)?;
+    }
     label(out, "range")?;
     let (range, netns, backend) = (conflict.range, conflict.netns, printable(&conflict.backend));
     let place = place(conflict);
@@ -41,6 +44,32 @@ pub(super) fn paragraph(
         advise(out, advice, columns)?;
     }
     writeln!(out)
+}
+
+/// With what the range is full.
+fn fullness(out: &mut impl Write, full: &Exhaustion, columns: usize) -> io::Result<()> {
+    lines(out, "ports", &full.in_brief(), columns)?;
+    let Exhaustion { in_use, unavailable, shared, close_wait, .. } = full;
+    let in_all = format!(
+        "{} in use: {unavailable} that nobody shares (bound or listening), {shared} taken only towards their destinations; {close_wait} closed by the other side only",
+        in_use.total()
+    );
+    lines(out, "", &in_all, columns)?;
+    for (index, destination) in full.destinations_in_words().iter().enumerate() {
+        lines(out, if index == 0 { "most to" } else { "" }, destination, columns)?;
+    }
+    if full.reserved > 0 {
+        lines(
+            out,
+            "reserved",
+            &format!("{} ports: {}", full.reserved, printable(&full.reserved_list)),
+            columns,
+        )?;
+    }
+    for unseen in &full.unseen {
+        lines(out, "not counted", &printable(unseen), columns)?;
+    }
+    Ok(())
 }
 
 /// Where the wanted port lies.
@@ -148,17 +177,20 @@ fn places(process: &Process) -> Vec<String> {
 }
 
 fn advise(out: &mut impl Write, advice: &Advice, columns: usize) -> io::Result<()> {
-    label(out, "advice")?;
     let text = format!("{}: {}", advice.action, printable(&advice.why));
-    let mut lines = wrap(&text, columns.saturating_sub(LABEL + 2).max(40)).into_iter();
-    writeln!(out, "{}", lines.next().unwrap_or_default())?;
-    for line in lines {
-        label(out, "")?;
-        writeln!(out, "{line}")?;
-    }
+    lines(out, "advice", &text, columns)?;
     for command in &advice.commands {
         label(out, "")?;
         writeln!(out, "  {COMMAND}{}{COMMAND:#}", printable(command))?;
+    }
+    Ok(())
+}
+
+/// A labelled text, in as many lines as it needs.
+fn lines(out: &mut impl Write, title: &str, text: &str, columns: usize) -> io::Result<()> {
+    for (index, line) in wrap(text, columns.saturating_sub(LABEL + 2).max(40)).iter().enumerate() {
+        label(out, if index == 0 { title } else { "" })?;
+        writeln!(out, "{line}")?;
     }
     Ok(())
 }

@@ -180,9 +180,13 @@ fn in_words(advice: &Advice) -> String {
         Action::CloseOnExec => "open sockets with SOCK_CLOEXEC, so that children do not keep them",
         Action::SetOption | Action::SameUser | Action::Inspect => &advice.why,
         Action::StopFirst => "let the earlier instance end first",
+        Action::KeepConnections => "use connections again (keep-alive, a pool)",
+        Action::SpreadConnections => "spread the connections over more addresses or ports",
         Action::ReservePort
         | Action::WidenRange
         | Action::NarrowRange
+        | Action::UnreservePort
+        | Action::ReuseTimeWait
         | Action::FreePort
         | Action::StopHolder => advice.action.as_str(),
     };

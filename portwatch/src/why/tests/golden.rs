@@ -1,7 +1,9 @@
 //! Whole stories, as they are shown. `PORTWATCH_GOLDEN=write cargo test …` writes them anew, for a person to read.
 
 use super::world::{held, now, of_cause, present, time};
-use crate::model::{Cause, Conflict, HeldPort, Process, Role, SocketOptions, UnnamedReason};
+use crate::model::{
+    Cause, Conflict, Exhaustion, HeldPort, PortsInUse, Process, Role, SocketOptions, UnnamedReason,
+};
 use crate::why::{Found, Hold, Life, Present, Silence, Story, Target, nothing, stories};
 use jiff::tz::TimeZone;
 use std::path::{Path, PathBuf};
@@ -47,10 +49,17 @@ fn main_classes() {
         (Cause::OwnSocket, present(Life::Ended, Hold::LetGo)),
         (Cause::ReuseportMismatch, present(Life::Runs, Hold::Holds)),
         (Cause::KernelSocket, present(Life::Unnamed, Hold::Holds)),
-        (Cause::Exhausted, Present { port: None, ..present(Life::Runs, Hold::NotSeen) }),
+        (Cause::Exhausted, full_no_longer()),
     ] {
         compare(cause.as_str(), &told(&one(of_cause(cause)), &present));
     }
+}
+
+/// A range that has room again.
+fn full_no_longer() -> Present {
+    let in_use = PortsInUse { established: 4_100, ..PortsInUse::default() };
+    let range = Some(Exhaustion { ports: 28_232, in_use, shared: 4_100, ..Exhaustion::default() });
+    Present { port: None, range, ..present(Life::Runs, Hold::NotSeen) }
 }
 
 #[test]

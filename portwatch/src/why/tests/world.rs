@@ -2,8 +2,8 @@
 
 use crate::advise::Situation;
 use crate::model::{
-    AssignedBy, Cause, Conflict, HeldPort, HeldSocket, Holder, NamespaceRange, Operation, Process, Protocol,
-    Role, SCHEMA, SocketOptions, State, UnnamedReason, example,
+    AssignedBy, Cause, Conflict, Destination, Exhaustion, HeldPort, HeldSocket, Holder, NamespaceRange,
+    Operation, PortsInUse, Process, Protocol, Role, SCHEMA, SocketOptions, State, UnnamedReason, example,
 };
 use crate::why::{Hold, Life, Present, Story, story};
 use jiff::Timestamp;
@@ -77,6 +77,7 @@ pub(super) fn of_cause(cause: Cause) -> Conflict {
             (holder.state, holder.local, holder.remote, holder.inode) = (State::Unknown, None, None, None);
             (holder.sockets, holder.options) = (Some(28_004), None);
             (conflict.range.in_range, conflict.options) = (false, None);
+            conflict.exhaustion = Some(full());
         }
         Cause::KernelSocket => {
             holder = by_number(nameless(holder, UnnamedReason::KernelSocket), State::Listen);
@@ -114,6 +115,27 @@ pub(super) fn of_cause(cause: Cause) -> Conflict {
     }
     conflict.holders = vec![holder];
     conflict
+}
+
+/// A range full of connections, most of them to one destination.
+fn full() -> Exhaustion {
+    let to = Destination {
+        local: [10, 0, 0, 5].into(),
+        remote: ([10, 0, 0, 9], 2379).into(),
+        ports: 28_004,
+        time_wait: 1_200,
+    };
+    Exhaustion {
+        low: 32_768,
+        high: 60_999,
+        ports: 28_232,
+        in_use: PortsInUse { listen: 3, established: 26_829, bound: 200, closing: 0, time_wait: 1_200 },
+        unavailable: 203,
+        shared: 28_029,
+        destinations: vec![to],
+        time_wait_reuse: Some(2),
+        ..Exhaustion::default()
+    }
 }
 
 fn by_number(holder: Holder, state: State) -> Holder {

@@ -69,7 +69,7 @@ fn an_error_is_an_error_wherever_it_comes() {
 
 #[test]
 fn the_request_is_what_the_kernel_wants() {
-    let request = request(Protocol::UdpLite, Family::V6, 0x1234, ALL_STATES);
+    let request = request(Protocol::UdpLite, Family::V6, 0x1234, !0);
     assert_eq!(request.len(), 72);
     assert_eq!(request[..4], 72_u32.to_ne_bytes());
     assert_eq!(request[4..6], 20_u16.to_ne_bytes());
