@@ -16,7 +16,8 @@ use crate::actor::Actor;
 use crate::netns::Netns;
 use crate::scenario::RANGE;
 use conflicts::{Scene, Truth};
-use daemon::{Daemon, Folder, Setup, ask, reports};
+pub(crate) use daemon::{Daemon, Folder, Setup};
+use daemon::{ask, reports};
 
 /// An emulated machine on a busy host needs its time.
 const PATIENCE: Duration = Duration::from_secs(90);

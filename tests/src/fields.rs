@@ -13,7 +13,7 @@ pub(crate) struct Mismatch {
     pub(crate) got: String,
 }
 
-const FIELDS: [&str; 18] = [
+const FIELDS: [&str; 19] = [
     "schema",
     "id",
     "time",
@@ -32,6 +32,7 @@ const FIELDS: [&str; 18] = [
     "range",
     "advice",
     "options",
+    "exhaustion",
 ];
 const PROCESS_FIELDS: [&str; 17] = [
     "pid",

@@ -10,6 +10,7 @@ mod bench;
 mod case;
 mod cgroup;
 mod clock;
+mod exhaustion;
 mod feature;
 mod fields;
 mod hearing;
@@ -91,6 +92,18 @@ enum Role {
         /// The program to judge
         #[arg(long, value_name = "PATH")]
         portwatch: PathBuf,
+    },
+    /// Fill ephemeral ranges in every way, compare the reports, and do what they advise
+    Exhaustion {
+        /// The program to judge
+        #[arg(long, value_name = "PATH")]
+        portwatch: PathBuf,
+        /// Kernel hooks to force; repeat for one after the other
+        #[arg(long, required = true, value_name = "NAME")]
+        backend: Vec<Backend>,
+        /// The page whose example is run too; it needs sh, unshare and python3
+        #[arg(long, value_name = "PATH")]
+        page: Option<PathBuf>,
     },
     /// Run a real agent, and compare what history, why, metrics and the live tail say with what really happened
     Agent {
@@ -178,6 +191,9 @@ fn main() -> ExitCode {
         Role::Record { portwatch, backend, only, print } => record::run(&portwatch, backend, &only, print),
         Role::Stage { only } => stage::run(&only),
         Role::Who { portwatch } => who::run(&portwatch),
+        Role::Exhaustion { portwatch, backend, page } => {
+            exhaustion::run(&portwatch, &backend, page.as_deref())
+        }
         Role::Agent { portwatch } => agent::run(&portwatch),
         Role::Audit { portwatch } => audit::run(&portwatch),
         Role::Odds { portwatch, restarts, only } => odds::run(&portwatch, restarts, &only),

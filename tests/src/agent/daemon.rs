@@ -26,10 +26,10 @@ const GROUP: u32 = 0;
 const TURN: Duration = Duration::from_millis(50);
 
 /// A folder for one agent; gone on drop.
-pub(super) struct Folder(PathBuf);
+pub(crate) struct Folder(PathBuf);
 
 impl Folder {
-    pub(super) fn new(name: &str) -> Result<Self> {
+    pub(crate) fn new(name: &str) -> Result<Self> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let path = std::env::temp_dir().join(format!("lineup-{name}-{}-{number}", std::process::id()));
@@ -39,7 +39,7 @@ impl Folder {
         Ok(Self(path))
     }
 
-    pub(super) fn configure(&self, text: &str) -> Result<()> {
+    pub(crate) fn configure(&self, text: &str) -> Result<()> {
         fs::write(self.configuration(), text).context("writing the configuration")
     }
 
@@ -68,13 +68,13 @@ impl Drop for Folder {
 
 /// How an agent is started, beside its folder.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Setup {
+pub(crate) struct Setup {
     /// Where metrics are served.
-    pub(super) listen: Option<u16>,
+    pub(crate) listen: Option<u16>,
 }
 
 /// A running agent; killed on drop.
-pub(super) struct Daemon {
+pub(crate) struct Daemon {
     child: Child,
     words: Arc<Mutex<Vec<String>>>,
     program: PathBuf,
@@ -86,7 +86,7 @@ pub(super) struct Daemon {
 
 impl Daemon {
     /// Waits until it is ready; its own words are the error if it ends before.
-    pub(super) fn start(program: &Path, folder: &Folder, netns: &Netns, setup: &Setup) -> Result<Self> {
+    pub(crate) fn start(program: &Path, folder: &Folder, netns: &Netns, setup: &Setup) -> Result<Self> {
         let port = setup.listen.unwrap_or(PORT);
         let mut command = Command::new(program);
         command.arg("agent").arg("--config").arg(folder.configuration());
@@ -142,7 +142,7 @@ impl Daemon {
     }
 
     /// Asks until there is an answer, or the time is up.
-    pub(super) fn until<T>(
+    pub(crate) fn until<T>(
         &self,
         patience: Duration,
         mut ask: impl FnMut() -> Result<Option<T>>,
@@ -158,7 +158,7 @@ impl Daemon {
     }
 
     /// An HTTP answer with its head.
-    pub(super) fn get(&self, path: &str) -> Result<String> {
+    pub(crate) fn get(&self, path: &str) -> Result<String> {
         let (netns, port) = (self.netns.clone(), self.port);
         let request = format!("GET {path} HTTP/1.1\r\nHost: agent\r\nConnection: close\r\n\r\n");
         let answer = thread::spawn(move || -> Result<String> {
@@ -187,7 +187,7 @@ impl Daemon {
     }
 
     /// SIGTERM; what it said in all. It must end well.
-    pub(super) fn stop(mut self) -> Result<String> {
+    pub(crate) fn stop(mut self) -> Result<String> {
         self.signal(Signal::TERM)?;
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
