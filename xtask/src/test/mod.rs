@@ -54,7 +54,8 @@ pub(crate) struct Args {
 }
 
 /// Parts of lane 2.
-const PARTS: [&str; 9] = ["prototypes", LINEUP, "who", "audit", "rule", "soak", "agent", "odds", PROMETHEUS];
+const PARTS: [&str; 10] =
+    ["prototypes", LINEUP, "who", "audit", "rule", "soak", "exhaustion", "agent", "odds", PROMETHEUS];
 const PROMETHEUS: &str = "prometheus";
 const BACKENDS: [&str; 3] = ["fexit", "kprobe", "tracepoint"];
 
@@ -161,7 +162,13 @@ fn lane_2(args: &Args, backends: &[&str], score: &mut Score) -> Result<()> {
     // The same build serves the virtual machines of lane 3.
     let binaries = build::static_for(Arch::OWN)?;
     let [lineup, portwatch] = [&binaries.lineup, &binaries.portwatch].map(|path| path.to_string_lossy());
-    let place = Place { lineup: &lineup, portwatch: &portwatch, is_emulated: false, preempts: false };
+    let place = Place {
+        lineup: &lineup,
+        portwatch: &portwatch,
+        is_emulated: false,
+        preempts: false,
+        fills_ranges: true,
+    };
     for part in parts::all(&place, backends).into_iter().filter(|part| args.wants_part(part.name)) {
         let played = here(&part);
         if part.name == LINEUP {
@@ -195,7 +202,9 @@ fn here(part: &Part) -> Result<Played> {
 fn lane_3(rows: Vec<(Row, Vec<&'static str>)>, score: &mut Score) -> Vec<Cell> {
     let parts = |row: Row, backends: &[&str]| {
         let preempts = row.series == "7.x";
-        let place = Place { lineup: "/init", portwatch: "/bin/portwatch", is_emulated: true, preempts };
+        let fills_ranges = row.series == "6.12" && row.arch == Arch::X86_64;
+        let (lineup, portwatch) = ("/init", "/bin/portwatch");
+        let place = Place { lineup, portwatch, is_emulated: true, preempts, fills_ranges };
         parts::all(&place, backends)
     };
     let mut cells = Vec::new();

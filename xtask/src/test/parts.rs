@@ -6,6 +6,7 @@ use anyhow::{Result, ensure};
 
 use super::play::Played;
 use super::{prototypes, rule, soak};
+use crate::project;
 
 /// The name of the part that has a row for every backend, and scenarios in it.
 pub(super) const LINEUP: &str = "lineup";
@@ -19,6 +20,8 @@ pub(super) struct Place<'a> {
     pub(super) is_emulated: bool,
     /// Its kernel preempts hooks, and skips them for whoever comes to the same one on that CPU meanwhile.
     pub(super) preempts: bool,
+    /// The machine on which ranges are filled: one emulated kernel is enough, since what is new in that is not the kernel's.
+    pub(super) fills_ranges: bool,
 }
 
 impl Place<'_> {
@@ -55,6 +58,9 @@ pub(super) fn all(place: &Place<'_>, backends: &[&str]) -> Vec<Part> {
         rule::part(place),
         soak::part(place, backends),
     ];
+    if place.fills_ranges {
+        parts.push(exhaustion(place, backends));
+    }
     // What it adds to `trace` does not depend on the kernel; lane 4 has it on another one.
     if !place.is_emulated {
         parts.push(agent(place));
@@ -87,6 +93,20 @@ fn audit(place: &Place<'_>) -> Part {
 fn odds(place: &Place<'_>) -> Part {
     let command = place.lineup(&["odds", "--portwatch", place.portwatch]);
     Part { name: "odds", command, judge: Box::new(|played| all_ok("odds", played)) }
+}
+
+/// Ranges without a port left: reports, numbers, and advice that is followed.
+fn exhaustion(place: &Place<'_>, backends: &[&str]) -> Part {
+    let mut command = place.lineup(&["exhaustion", "--portwatch", place.portwatch]);
+    command.extend(backends.iter().flat_map(|backend| ["--backend".to_owned(), (*backend).to_owned()]));
+    if !place.is_emulated {
+        // Its example needs programs that a machine of the tests does not have.
+        command.extend([
+            "--page".to_owned(),
+            project::root().join("docs/metrics.md").to_string_lossy().into_owned(),
+        ]);
+    }
+    Part { name: "exhaustion", command, judge: Box::new(|played| all_ok("exhaustion", played)) }
 }
 
 /// A real agent: history, why, metrics, live tail, and what befalls it.
