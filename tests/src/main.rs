@@ -23,6 +23,7 @@ mod portrait;
 mod product;
 mod program;
 mod record;
+mod reserve;
 mod rule;
 mod run;
 mod say;
@@ -91,6 +92,15 @@ enum Role {
         /// The program to judge
         #[arg(long, value_name = "PATH")]
         portwatch: PathBuf,
+    },
+    /// Reserve ports for real, two at once, killed and on full disks, and compare the kernel's list and the files for boot
+    Reserve {
+        /// The program to judge
+        #[arg(long, value_name = "PATH")]
+        portwatch: PathBuf,
+        /// Changes of each of two at once, and kills
+        #[arg(long, default_value_t = 50)]
+        rounds: u16,
     },
     /// Run a real agent, and compare what history, why, metrics and the live tail say with what really happened
     Agent {
@@ -178,6 +188,7 @@ fn main() -> ExitCode {
         Role::Record { portwatch, backend, only, print } => record::run(&portwatch, backend, &only, print),
         Role::Stage { only } => stage::run(&only),
         Role::Who { portwatch } => who::run(&portwatch),
+        Role::Reserve { portwatch, rounds } => reserve::run(&portwatch, rounds),
         Role::Agent { portwatch } => agent::run(&portwatch),
         Role::Audit { portwatch } => audit::run(&portwatch),
         Role::Odds { portwatch, restarts, only } => odds::run(&portwatch, restarts, &only),

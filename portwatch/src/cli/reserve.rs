@@ -91,7 +91,7 @@ impl ChangeArgs {
                     "--netns all: every network namespace has a list of its own; name one",
                 ));
             }
-            path => Namespace::behind(netns::by_path(Path::new(path))?, Path::new(path)),
+            path => Namespace::behind(netns::by_path(Path::new(path)).map_err(one)?, Path::new(path)),
         };
         Ok(Request { action, ports, namespace, persist: self.persist, dry_run: self.dry_run, force })
     }
@@ -107,6 +107,11 @@ impl ChangeArgs {
         }
         Ok(outcome.code())
     }
+}
+
+/// There is no list of all namespaces.
+fn one(error: Refused) -> Refused {
+    Refused { message: error.message.replace("give all, self, or", "give self, or"), ..error }
 }
 
 /// Runs `reserve`.
