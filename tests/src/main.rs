@@ -25,6 +25,7 @@ mod portrait;
 mod product;
 mod program;
 mod record;
+mod reserve;
 mod rule;
 mod run;
 mod say;
@@ -105,6 +106,15 @@ enum Role {
         /// The page whose example is run too; it needs sh, unshare and python3
         #[arg(long, value_name = "PATH")]
         page: Option<PathBuf>,
+    },
+    /// Reserve ports for real, two at once, killed and on full disks, and compare the kernel's list and the files for boot
+    Reserve {
+        /// The program to judge
+        #[arg(long, value_name = "PATH")]
+        portwatch: PathBuf,
+        /// Changes of each of two at once, and kills
+        #[arg(long, default_value_t = 50)]
+        rounds: u16,
     },
     /// Run a real agent, and compare what history, why, metrics and the live tail say with what really happened
     Agent {
@@ -210,6 +220,7 @@ fn main() -> ExitCode {
         Role::Exhaustion { portwatch, backend, page } => {
             exhaustion::run(&portwatch, &backend, page.as_deref())
         }
+        Role::Reserve { portwatch, rounds } => reserve::run(&portwatch, rounds),
         Role::Agent { portwatch } => agent::run(&portwatch),
         Role::Audit { portwatch } => audit::run(&portwatch),
         Role::Odds { portwatch, restarts, only } => odds::run(&portwatch, restarts, &only),

@@ -10,7 +10,6 @@ use crate::reserve::{self, Action, Request};
 use crate::sink::{json, terminal};
 use clap::Args;
 use std::io;
-use std::ops::RangeInclusive;
 use std::path::Path;
 
 /// Width of lines that go into a file or a pipe.
@@ -60,8 +59,8 @@ pub struct UnreserveArgs {
 #[derive(Args, Clone, Debug)]
 struct ChangeArgs {
     /// Ports and ranges of ports
-    #[arg(required = true, value_name = "PORT", value_delimiter = ',', value_parser = values::port_range)]
-    port: Vec<RangeInclusive<u16>>,
+    #[arg(required = true, value_name = "PORT", value_parser = ports)]
+    port: Vec<PortList>,
 
     /// Show what would change, and change nothing
     #[arg(long)]
@@ -83,7 +82,8 @@ struct ChangeArgs {
 impl ChangeArgs {
     fn request(&self, action: Action, force: bool) -> Result<Request, Refused> {
         let mut ports = PortList::default();
-        self.port.iter().for_each(|range| ports.insert(*range.start(), *range.end()));
+        let ranges = self.port.iter().flat_map(PortList::ranges);
+        ranges.for_each(|&(low, high)| ports.insert(low, high));
         let namespace = match self.netns.as_str() {
             "self" => Namespace::own(),
             "all" => {
@@ -91,7 +91,7 @@ impl ChangeArgs {
                     "--netns all: every network namespace has a list of its own; name one",
                 ));
             }
-            path => Namespace::behind(netns::by_path(Path::new(path))?, Path::new(path)),
+            path => Namespace::behind(netns::by_path(Path::new(path)).map_err(one)?, Path::new(path)),
         };
         Ok(Request { action, ports, namespace, persist: self.persist, dry_run: self.dry_run, force })
     }
@@ -107,6 +107,21 @@ impl ChangeArgs {
         }
         Ok(outcome.code())
     }
+}
+
+/// `P`, `P-Q`, or several with commas: one value for all of them, for clap takes minutes over the 32,768 of the longest list.
+fn ports(text: &str) -> Result<PortList, String> {
+    let mut list = PortList::default();
+    for part in text.split(',') {
+        let range = values::port_range(part)?;
+        list.insert(*range.start(), *range.end());
+    }
+    Ok(list)
+}
+
+/// There is no list of all namespaces.
+fn one(error: Refused) -> Refused {
+    Refused { message: error.message.replace("give all, self, or", "give self, or"), ..error }
 }
 
 /// Runs `reserve`.

@@ -58,6 +58,7 @@ pub(super) fn all(place: &Place<'_>, backends: &[&str]) -> Vec<Part> {
         the_lineup(place, backends),
         who(place),
         audit(place),
+        reserve(place),
         rule::part(place),
         soak::part(place, backends),
     ];
@@ -90,6 +91,14 @@ fn who(place: &Place<'_>) -> Part {
 fn audit(place: &Place<'_>) -> Part {
     let command = place.lineup(&["audit", "--portwatch", place.portwatch]);
     Part { name: "audit", command, judge: Box::new(|played| all_ok("audit", played)) }
+}
+
+/// What `portwatch reserve` makes of the kernel's list and of the files for boot. An emulated machine needs seconds for what
+/// takes milliseconds here.
+fn reserve(place: &Place<'_>) -> Part {
+    let rounds = if place.is_emulated { "8" } else { "50" };
+    let command = place.lineup(&["reserve", "--portwatch", place.portwatch, "--rounds", rounds]);
+    Part { name: "reserve", command, judge: Box::new(|played| all_ok("reserve", played)) }
 }
 
 /// The odds that `portwatch audit` gives a restart, against thousands of restarts. An emulated machine is too slow for

@@ -20,7 +20,7 @@ const LINES: usize = 12;
 pub fn write(out: &mut impl Write, outcome: &Outcome, columns: usize) -> io::Result<()> {
     let columns = columns.clamp(WIDTHS.0, WIDTHS.1);
     for line in fold(&headline(outcome), columns) {
-        writeln!(out, "{BOLD}{line}{BOLD:#}")?;
+        writeln!(out, "{BOLD}{}{BOLD:#}", line.trim_end())?;
     }
     writeln!(out)?;
     kernel(out, outcome, columns)?;
