@@ -1,10 +1,12 @@
 //! A conflict → what to do, best first, with the exact commands. Pure. Nothing is advised that does not apply.
 
 mod command;
+mod exhausted;
 #[cfg(test)]
 mod tests;
 
 pub use command::reserve_port;
+use exhausted::exhausted;
 
 use crate::model::{Action, Advice, AssignedBy, Cause, Conflict, Holder, Protocol, State, UnnamedReason};
 
@@ -218,22 +220,6 @@ fn kernel_socket(conflict: &Conflict, situation: &Situation) -> Vec<Advice> {
     };
     let why = "an NFS mount takes its source port from 665 to 1023: this keeps new mounts off the port";
     vec![advice(Action::ChangePort, why, vec![setting]), inspect]
-}
-
-fn exhausted(conflict: &Conflict, situation: &Situation) -> Vec<Advice> {
-    /// Below it lie most ports that programs are configured with.
-    const LOW: u16 = 16_384;
-    let range = conflict.range;
-    let inspect_why = "shows who uses up the range";
-    let inspect = advice(Action::Inspect, inspect_why, vec![command::inspect(conflict, situation)]);
-    if range.low <= LOW {
-        return vec![inspect];
-    }
-    let why = format!(
-        "all of {} to {} is taken for this address: more ports. First make sure that no service is configured below {}",
-        range.low, range.high, range.low
-    );
-    vec![advice(Action::WidenRange, why, vec![command::widen(conflict, situation, LOW)]), inspect]
 }
 
 fn unknown(conflict: &Conflict, situation: &Situation, holder: &Holder) -> Advice {
