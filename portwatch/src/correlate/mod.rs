@@ -18,7 +18,8 @@ mod select;
 mod tests;
 
 pub use lookups::{
-    ContainerNames, Lookups, ProcessId, ProcessInfo, RangeHolder, SocketHolders, Wanted, WantedRange,
+    ContainerNames, Lookups, ProcessId, ProcessInfo, RangeHolder, SocketHolders, Wanted, WantedPort,
+    WantedRange,
 };
 pub use processes::CAPACITY as PROCESS_CAPACITY;
 

@@ -28,6 +28,18 @@ impl Protocol {
         }
     }
 
+    /// The kernel's number.
+    pub const fn number(self) -> u16 {
+        let number = match self {
+            Self::Tcp => libc::IPPROTO_TCP,
+            Self::Udp => libc::IPPROTO_UDP,
+            Self::UdpLite => libc::IPPROTO_UDPLITE,
+            Self::Sctp => libc::IPPROTO_SCTP,
+            Self::Mptcp => libc::IPPROTO_MPTCP,
+        };
+        number as u16
+    }
+
     /// Whether ports are handed out by the rules of UDP.
     pub const fn is_datagram(self) -> bool {
         matches!(self, Self::Udp | Self::UdpLite)

@@ -6,6 +6,7 @@ mod cgroup_id;
 mod clock;
 mod containers;
 mod descriptors;
+mod free_port;
 pub mod namespaces;
 pub mod netns;
 mod patience;
@@ -22,7 +23,8 @@ mod users;
 pub use clock::now_boot_ns;
 
 use crate::correlate::{
-    ContainerNames, Lookups, ProcessId, ProcessInfo, RangeHolder, SocketHolders, Wanted, WantedRange,
+    ContainerNames, Lookups, ProcessId, ProcessInfo, RangeHolder, SocketHolders, Wanted, WantedPort,
+    WantedRange,
 };
 use crate::model::UnnamedReason;
 use crate::probe::Assignments;
@@ -59,6 +61,9 @@ pub struct Live {
     containers: Containers,
     users: Users,
     clock: WallClock,
+    free_ports: free_port::Memory,
+    /// Whether the kernel ends sockets on request, once that was tried.
+    destroys: Option<Option<bool>>,
     /// The kernel side's records, where it runs.
     assignments: Option<Arc<Assignments>>,
 }
@@ -76,6 +81,8 @@ impl Live {
             users: Users::default(),
             root,
             clock: WallClock::new(),
+            free_ports: free_port::Memory::default(),
+            destroys: None,
             assignments: None,
         }
     }
@@ -191,6 +198,14 @@ impl Lookups for Live {
 
     fn reserved_ports(&mut self, netns: u32, tgid: u32) -> Option<String> {
         netns::reserved_ports(netns, tgid)
+    }
+
+    fn free_port(&mut self, wanted: WantedPort) -> Option<u16> {
+        self.free_ports.answer(wanted)
+    }
+
+    fn destroys_sockets(&mut self) -> Option<bool> {
+        *self.destroys.get_or_insert_with(socket_tables::destroys_sockets)
     }
 
     fn user_name(&mut self, uid: u32) -> Option<String> {

@@ -1,9 +1,12 @@
 //! The kernel's own tables of sockets on one port, in the network namespace of the calling thread: asked of sock_diag,
 //! or, where that is not to be had, read from /proc.
 
+mod destroy;
 mod diag;
 mod proc_net;
 mod sctp;
+
+pub(crate) use destroy::destroys_sockets;
 
 use crate::model::{Protocol, State};
 use std::io;
