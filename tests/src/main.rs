@@ -4,6 +4,7 @@
 
 mod actor;
 mod actor_main;
+mod advice;
 mod agent;
 mod audit;
 mod bench;
@@ -92,6 +93,15 @@ enum Role {
         #[arg(long, value_name = "PATH")]
         portwatch: PathBuf,
     },
+    /// Make a conflict of every cause, do what portwatch advises, and see the victim start
+    Advice {
+        /// The program to judge
+        #[arg(long, value_name = "PATH")]
+        portwatch: PathBuf,
+        /// Kernel hooks to force
+        #[arg(long, value_name = "NAME")]
+        backend: Backend,
+    },
     /// Run a real agent, and compare what history, why, metrics and the live tail say with what really happened
     Agent {
         /// The program to judge
@@ -178,6 +188,7 @@ fn main() -> ExitCode {
         Role::Record { portwatch, backend, only, print } => record::run(&portwatch, backend, &only, print),
         Role::Stage { only } => stage::run(&only),
         Role::Who { portwatch } => who::run(&portwatch),
+        Role::Advice { portwatch, backend } => advice::run(&portwatch, backend),
         Role::Agent { portwatch } => agent::run(&portwatch),
         Role::Audit { portwatch } => audit::run(&portwatch),
         Role::Odds { portwatch, restarts, only } => odds::run(&portwatch, restarts, &only),

@@ -33,12 +33,21 @@ pub(super) fn free(conflict: &Conflict, situation: &Situation, holder: &Holder) 
     let may_hold = holder.alive || holder.process.is_none() || situation.outlived;
     let destroy = command::destroy(conflict, situation, holder).filter(|_| may_hold);
     let restart = process.and_then(command::restart);
-    let by_process = match process.filter(|process| process.pid != 1).map(|p| command::service(p).is_some()) {
-        Some(true) => "frees the port now: the holder comes back with another one",
-        Some(false) => {
+    let is_tcp_client = holder.remote.is_some() && conflict.protocol == Protocol::Tcp;
+    let is_service = process.filter(|process| process.pid != 1).map(|p| command::service(p).is_some());
+    let by_process = match (is_service, is_tcp_client) {
+        (None, _) => "frees the port now by ending the connection",
+        (Some(true), false) => "frees the port now: the holder comes back with another one",
+        (Some(false), false) => {
             "frees the port now by ending the holder, which may be started again and gets another one"
         }
-        None => "frees the port now by ending the connection",
+        // Whoever closes first keeps the port, dead or not.
+        (Some(true), true) => {
+            "restarts the holder, which comes back with another port; its closed connection keeps this one for up to 60 seconds more (TIME_WAIT)"
+        }
+        (Some(false), true) => {
+            "ends the holder, which may be started again and gets another port; its closed connection keeps this one for up to 60 seconds more (TIME_WAIT)"
+        }
     };
     if situation.destroys == Some(true) && destroy.is_some() {
         let why =
@@ -50,7 +59,7 @@ pub(super) fn free(conflict: &Conflict, situation: &Situation, holder: &Holder) 
     let commands: Vec<_> = restart.into_iter().chain(destroy).collect();
     let mut why = by_process.to_owned();
     if commands.iter().any(|command| command.contains("ss -K")) {
-        why.push_str("; ss -K ends only the connection, where the kernel has INET_DIAG_DESTROY");
+        why.push_str("; ss -K ends only the connection, and at once, where the kernel has INET_DIAG_DESTROY");
     }
     if commands.is_empty() { Vec::new() } else { vec![advice(Action::FreePort, why, commands)] }
 }
