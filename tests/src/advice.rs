@@ -132,19 +132,23 @@ const LESSONS: &[Lesson] = &[
 ];
 
 /// Goes through all of them; whether all is right.
-pub(crate) fn run(program: &Path, backend: Backend) -> Result<bool> {
+pub(crate) fn run(program: &Path, backends: &[Backend]) -> Result<bool> {
     ensure!(
         !cgroup::is_one_service(),
         "the lineup runs in a service or container of its own, which some advice would stop"
     );
     let patience = run::patience()?;
-    let mut portwatch = match Portwatch::start(program, backend, patience)? {
-        Started::Ready(portwatch) => portwatch,
-        Started::Unavailable(why) => {
-            say::line(format_args!("skip advice {} {why}", backend.name()));
-            return Ok(true);
+    let mut started = None;
+    for &backend in backends {
+        match Portwatch::start(program, backend, patience)? {
+            Started::Ready(portwatch) => {
+                started = Some(portwatch);
+                break;
+            }
+            Started::Unavailable(why) => say::line(format_args!("skip {} {why}", backend.name())),
         }
-    };
+    }
+    let mut portwatch = started.context("this kernel admits none of the backends")?;
     let destroys = proof::destroys_sockets()?;
     say::line(format_args!(
         "note the kernel {} sockets on request",

@@ -98,9 +98,9 @@ enum Role {
         /// The program to judge
         #[arg(long, value_name = "PATH")]
         portwatch: PathBuf,
-        /// Kernel hooks to force
-        #[arg(long, value_name = "NAME")]
-        backend: Backend,
+        /// Kernel hooks to force; repeat for those to try if the kernel does not admit the first
+        #[arg(long, required = true, value_name = "NAME")]
+        backend: Vec<Backend>,
     },
     /// Run a real agent, and compare what history, why, metrics and the live tail say with what really happened
     Agent {
@@ -188,7 +188,7 @@ fn main() -> ExitCode {
         Role::Record { portwatch, backend, only, print } => record::run(&portwatch, backend, &only, print),
         Role::Stage { only } => stage::run(&only),
         Role::Who { portwatch } => who::run(&portwatch),
-        Role::Advice { portwatch, backend } => advice::run(&portwatch, backend),
+        Role::Advice { portwatch, backend } => advice::run(&portwatch, &backend),
         Role::Agent { portwatch } => agent::run(&portwatch),
         Role::Audit { portwatch } => audit::run(&portwatch),
         Role::Odds { portwatch, restarts, only } => odds::run(&portwatch, restarts, &only),

@@ -54,7 +54,8 @@ pub(crate) struct Args {
 }
 
 /// Parts of lane 2.
-const PARTS: [&str; 9] = ["prototypes", LINEUP, "who", "audit", "rule", "soak", "agent", "odds", PROMETHEUS];
+const PARTS: [&str; 10] =
+    ["prototypes", LINEUP, "who", "audit", "rule", "soak", "agent", "advice", "odds", PROMETHEUS];
 const PROMETHEUS: &str = "prometheus";
 const BACKENDS: [&str; 3] = ["fexit", "kprobe", "tracepoint"];
 
