@@ -18,6 +18,11 @@ fn mount_point_in(mounts: &str) -> Option<PathBuf> {
         .find_map(|fields| fields.get(1).map(PathBuf::from))
 }
 
+/// Where a cgroup of this path is.
+pub(crate) fn folder(path: &str) -> Option<PathBuf> {
+    Some(mount_point()?.join(path.trim_start_matches('/')))
+}
+
 /// Whether the lineup can make a cgroup of its own.
 pub(crate) fn is_writable() -> bool {
     mount_point().is_some_and(|path| access(&path, Access::WRITE_OK).is_ok())

@@ -4,6 +4,7 @@
 
 mod actor;
 mod actor_main;
+mod advice;
 mod agent;
 mod audit;
 mod bench;
@@ -116,6 +117,15 @@ enum Role {
         #[arg(long, default_value_t = 50)]
         rounds: u16,
     },
+    /// Make a conflict of every cause, do what portwatch advises, and see the victim start
+    Advice {
+        /// The program to judge
+        #[arg(long, value_name = "PATH")]
+        portwatch: PathBuf,
+        /// Kernel hooks to force; repeat for those to try if the kernel does not admit the first
+        #[arg(long, required = true, value_name = "NAME")]
+        backend: Vec<Backend>,
+    },
     /// Run a real agent, and compare what history, why, metrics and the live tail say with what really happened
     Agent {
         /// The program to judge
@@ -221,6 +231,7 @@ fn main() -> ExitCode {
             exhaustion::run(&portwatch, &backend, page.as_deref())
         }
         Role::Reserve { portwatch, rounds } => reserve::run(&portwatch, rounds),
+        Role::Advice { portwatch, backend } => advice::run(&portwatch, &backend),
         Role::Agent { portwatch } => agent::run(&portwatch),
         Role::Audit { portwatch } => audit::run(&portwatch),
         Role::Odds { portwatch, restarts, only } => odds::run(&portwatch, restarts, &only),

@@ -57,7 +57,7 @@ pub(crate) fn row_name(backend: Backend) -> String {
 }
 
 /// How many times slower than a machine of ordinary speed this one is, by the time that it takes to start a process.
-fn patience() -> Result<u32> {
+pub(crate) fn patience() -> Result<u32> {
     const ORDINARY: Duration = Duration::from_millis(10);
     let netns = Netns::new(RANGE)?;
     let start = Instant::now();

@@ -6,8 +6,6 @@ use crate::ports::PortList;
 
 const RESERVED: &str = "net.ipv4.ip_local_reserved_ports";
 const RANGE: &str = "net.ipv4.ip_local_port_range";
-/// Where what survives a reboot is written.
-const SYSCTL_FILE: &str = "/etc/sysctl.d/60-portwatch.conf";
 
 /// Reserves the wanted port: now and, in portwatch's own namespace, for good.
 pub(super) fn reserve(conflict: &Conflict, situation: &Situation) -> Vec<String> {
@@ -21,14 +19,14 @@ pub fn reserve_port(port: u16, reserved: Option<&str>, inside: &str) -> Vec<Stri
         let merged = format!("$(sysctl -n {RESERVED} | sed 's/$/,{port}/;s/^,//')");
         let script = format!("sysctl -w {RESERVED}=\"{merged}\"");
         return match inside.is_empty() {
-            true => vec![script],
+            true => vec![script, persist(port)],
             false => vec![format!("{inside}sh -c '{}'", script.replace('\'', r"'\''"))],
         };
     };
     ports.insert(port, port);
     let mut commands = vec![format!("{inside}sysctl -w {RESERVED}={ports}")];
     if inside.is_empty() {
-        commands.push(format!("printf '{RESERVED} = {ports}\\n' > {SYSCTL_FILE}"));
+        commands.push(persist(port));
     }
     commands
 }
@@ -44,6 +42,18 @@ pub(super) fn unreserve(conflict: &Conflict, situation: &Situation, ports: &str)
         None => format!("portwatch unreserve {ports}"),
         Some(pid) => format!("portwatch unreserve --netns /proc/{pid}/ns/net {ports}"),
     }
+}
+
+/// Has it survive a reboot. What others wrote into the files of sysctl stays.
+fn persist(port: u16) -> String {
+    format!("portwatch reserve --persist {port}")
+}
+
+/// Name and value of the setting that reserves a port beside what is `reserved` already.
+pub(super) fn setting(port: u16, reserved: Option<&str>) -> Option<(&'static str, PortList)> {
+    let mut ports = PortList::parse(reserved?).ok()?;
+    ports.insert(port, port);
+    Some((RESERVED, ports))
 }
 
 /// Sets the ephemeral range of the conflict's namespace.
@@ -73,11 +83,18 @@ pub(super) fn restart(process: &Process) -> Option<String> {
     }
 }
 
-/// Ends the one connection that holds the port.
+/// Ends the one connection that holds the port, unless the kernel is known not to. Not for one in TIME_WAIT, which only new
+/// kernels end, nor for one that its process has closed, on which older ones leave a worse thing behind (`tcp_abort`).
 pub(super) fn destroy(conflict: &Conflict, situation: &Situation, holder: &Holder) -> Option<String> {
     let (local, remote) = (holder.local?, holder.remote?);
+    // Where it is known to be there, only TCP is asked: for other protocols ss complains.
+    let kill = match situation.destroys {
+        Some(false) => return None,
+        Some(true) => "-tK",
+        None => "-K",
+    };
     (conflict.protocol == Protocol::Tcp)
-        .then(|| format!("{}ss -K src {local} dst {remote}", enter(conflict, situation)))
+        .then(|| format!("{}ss {kill} src {local} dst {remote}", enter(conflict, situation)))
 }
 
 /// Shows every socket on the port.

@@ -1,8 +1,8 @@
 //! Puts a conflict together: refusal, victim and holders, their class, and what advice about it depends on.
 
 use super::resolve::{self, Resolved};
-use super::{Lookups, Settings, cause};
-use crate::advise::Situation;
+use super::{Lookups, Settings, WantedPort, cause};
+use crate::advise::{self, Situation};
 use crate::model::{Cause, Conflict, Errno, Operation, Process, Protocol, Range, SCHEMA, UnnamedReason};
 use portwatch_common::Socket;
 use portwatch_common::record::{Refusal, refusal_flag};
@@ -97,13 +97,40 @@ pub(super) fn situation(
         let mut name = |uid| lookups.user_name(uid).unwrap_or_else(|| format!("uid {uid}"));
         (name(refusal.socket.uid), name(holder.uid))
     });
+    let is_own = conflict.netns == own_netns;
+    let may_end =
+        conflict.protocol == Protocol::Tcp && conflict.culprit().is_some_and(|h| h.remote.is_some());
+    let destroys = may_end.then(|| lookups.destroys_sockets()).flatten();
     Situation {
         own_netns,
         door,
         reserved,
         victim_reuses: reuses(&refusal.socket),
         holder_reuses: holder.as_ref().and_then(reuses),
+        free_port: free_port(refusal, conflict, door.or(is_own.then_some(0)), lookups),
+        destroys,
+        outlived: false,
         users,
         range: None,
     }
+}
+
+/// Where the victim could move to, where an advice may say so.
+fn free_port(
+    refusal: &Refusal,
+    conflict: &Conflict,
+    door: Option<u32>,
+    lookups: &mut dyn Lookups,
+) -> Option<u16> {
+    if !advise::names_a_port(conflict) {
+        return None;
+    }
+    lookups.free_port(WantedPort {
+        netns: conflict.netns,
+        tgid: door?,
+        protocol: refusal.socket.protocol,
+        port: conflict.port,
+        low: conflict.range.low,
+        high: conflict.range.high,
+    })
 }

@@ -135,6 +135,23 @@ pub struct RangeUse {
     pub listeners: String,
 }
 
+/// A wish for another port than the one that is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WantedPort {
+    /// Network namespace.
+    pub netns: u32,
+    /// One of its processes.
+    pub tgid: u32,
+    /// IPPROTO_*.
+    pub protocol: u16,
+    /// The port that is taken.
+    pub port: u16,
+    /// First ephemeral port there.
+    pub low: u16,
+    /// Last ephemeral port there.
+    pub high: u16,
+}
+
 /// What the correlator cannot know from the kernel's records.
 pub trait Lookups {
     /// The process, if it still runs.
@@ -171,6 +188,13 @@ pub trait Lookups {
 
     /// `ip_local_reserved_ports` of a network namespace, reached through one of its processes.
     fn reserved_ports(&mut self, netns: u32, tgid: u32) -> Option<String>;
+
+    /// The port nearest to the wanted one that anybody may bind there: above 1023, outside the ephemeral range, not reserved,
+    /// on no socket of the namespace, no other service's by name. `None` if that is not known.
+    fn free_port(&mut self, wanted: WantedPort) -> Option<u16>;
+
+    /// Whether the kernel ends connections on request (`INET_DIAG_DESTROY`); `None` if that is not known.
+    fn destroys_sockets(&mut self) -> Option<bool>;
 
     /// Login name of a uid of the initial user namespace.
     fn user_name(&mut self, uid: u32) -> Option<String>;

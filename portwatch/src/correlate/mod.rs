@@ -20,7 +20,7 @@ mod tests;
 pub(crate) use exhaustion::settings as range_settings;
 pub use lookups::{
     ContainerNames, Lookups, ProcessId, ProcessInfo, RangeHolder, RangeUse, SocketHolders, Wanted,
-    WantedRange, WantedUse,
+    WantedPort, WantedRange, WantedUse,
 };
 pub use processes::CAPACITY as PROCESS_CAPACITY;
 

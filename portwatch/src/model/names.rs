@@ -238,6 +238,8 @@ names! {
         CloseOnExec = "close-on-exec",
         /// Let the earlier instance end first.
         StopFirst = "stop-first",
+        /// Start the service, or at least have its port taken, before the clients come.
+        StartOrder = "start-order",
         /// Look further.
         Inspect = "inspect",
     }

@@ -6,6 +6,7 @@ mod cgroup_id;
 mod clock;
 mod containers;
 mod descriptors;
+mod free_port;
 pub mod namespaces;
 pub mod netns;
 mod patience;
@@ -26,7 +27,7 @@ pub(crate) use range::bound;
 
 use crate::correlate::{
     ContainerNames, Lookups, ProcessId, ProcessInfo, RangeHolder, RangeUse, SocketHolders, Wanted,
-    WantedRange, WantedUse,
+    WantedPort, WantedRange, WantedUse,
 };
 use crate::model::UnnamedReason;
 use crate::occupancy::{BoundPorts, Full};
@@ -67,6 +68,9 @@ pub struct Live {
     clock: WallClock,
     looks: Recent<Full>,
     counted: Recent<Vec<RangeHolder>>,
+    free_ports: free_port::Memory,
+    /// Whether the kernel ends sockets on request, once that was tried.
+    destroys: Option<Option<bool>>,
     /// The kernel side's records, where it runs.
     assignments: Option<Arc<Assignments>>,
 }
@@ -86,6 +90,8 @@ impl Live {
             clock: WallClock::new(),
             looks: Recent::default(),
             counted: Recent::default(),
+            free_ports: free_port::Memory::default(),
+            destroys: None,
             assignments: None,
         }
     }
@@ -212,6 +218,14 @@ impl Lookups for Live {
 
     fn reserved_ports(&mut self, netns: u32, tgid: u32) -> Option<String> {
         netns::reserved_ports(netns, tgid)
+    }
+
+    fn free_port(&mut self, wanted: WantedPort) -> Option<u16> {
+        self.free_ports.answer(wanted)
+    }
+
+    fn destroys_sockets(&mut self) -> Option<bool> {
+        *self.destroys.get_or_insert_with(socket_tables::destroys_sockets)
     }
 
     fn user_name(&mut self, uid: u32) -> Option<String> {

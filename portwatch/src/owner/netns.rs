@@ -45,8 +45,14 @@ pub fn by_path(path: &Path) -> Result<u32, Refused> {
 /// `ip_local_reserved_ports` of a namespace, as one of its processes sees it; `None` if the process is gone, is in
 /// another namespace by now, or may not be followed there.
 pub(super) fn reserved_ports(netns: u32, tgid: u32) -> Option<String> {
+    within(netns, tgid, || reserved_here().ok()).flatten()
+}
+
+/// Does something in the namespace of a process; `None` if that is gone, is in another namespace by now, or may not be
+/// followed there.
+pub(super) fn within<T: Send>(netns: u32, tgid: u32, work: impl FnOnce() -> T + Send) -> Option<T> {
     if netns == own() {
-        return reserved_here().ok();
+        return Some(work());
     }
     let path = format!("/proc/{tgid}/ns/net");
     let namespace = openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
@@ -56,9 +62,9 @@ pub(super) fn reserved_ports(netns: u32, tgid: u32) -> Option<String> {
     // A namespace is entered for good, so by a thread that is not needed afterwards.
     let inside = move || {
         move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network)).ok()?;
-        reserved_here().ok()
+        Some(work())
     };
-    std::thread::spawn(inside).join().ok().flatten()
+    std::thread::scope(|scope| scope.spawn(inside).join()).ok().flatten()
 }
 
 /// `ip_local_reserved_ports` of the calling thread's namespace.

@@ -2,8 +2,8 @@
 
 use super::raw::{self, Raw};
 use crate::correlate::{
-    ContainerNames, ProcessId, ProcessInfo, RangeHolder, RangeUse, SocketHolders, Wanted, WantedRange,
-    WantedUse,
+    ContainerNames, ProcessId, ProcessInfo, RangeHolder, RangeUse, SocketHolders, Wanted, WantedPort,
+    WantedRange, WantedUse,
 };
 use crate::model::UnnamedReason;
 use jiff::Timestamp;
@@ -41,6 +41,10 @@ pub enum Exchange {
     },
     /// `ip_local_reserved_ports` of a namespace.
     ReservedPorts { netns: u32, tgid: u32, answer: Option<String> },
+    /// A free port near the wanted one.
+    FreePort { wanted: WantedPort, answer: Option<u16> },
+    /// Whether the kernel ends connections on request.
+    DestroysSockets { answer: Option<bool> },
     /// Login name of a uid.
     UserName { uid: u32, answer: Option<String> },
 }

@@ -7,7 +7,7 @@ use super::raw::Raw;
 use super::writer::Recorder;
 use crate::correlate::{
     ContainerNames, Lookups, ProcessId, ProcessInfo, RangeHolder, RangeUse, SocketHolders, Wanted,
-    WantedRange, WantedUse,
+    WantedPort, WantedRange, WantedUse,
 };
 use jiff::Timestamp;
 use portwatch_common::{Socket, Task};
@@ -101,6 +101,18 @@ impl<L: Lookups + ?Sized> Lookups for Asking<'_, L> {
         answer
     }
 
+    fn free_port(&mut self, wanted: WantedPort) -> Option<u16> {
+        let answer = self.inner.free_port(wanted);
+        self.recorder.answered(|| Exchange::FreePort { wanted, answer });
+        answer
+    }
+
+    fn destroys_sockets(&mut self) -> Option<bool> {
+        let answer = self.inner.destroys_sockets();
+        self.recorder.answered(|| Exchange::DestroysSockets { answer });
+        answer
+    }
+
     fn user_name(&mut self, uid: u32) -> Option<String> {
         let answer = self.inner.user_name(uid);
         self.recorder.answered(|| Exchange::UserName { uid, answer: answer.clone() });
@@ -144,6 +156,19 @@ impl Replayed {
         let answer = found.and_then(|at| answer(self.answers.remove(at)));
         self.missing += u64::from(answer.is_none());
         answer
+    }
+}
+
+impl Replayed {
+    /// The answer to a question that the first recordings were not asked. That they have none is no fault of theirs, and only
+    /// means that less is advised: so it is not counted.
+    fn since<T>(
+        &mut self,
+        fits: impl Fn(&Exchange) -> bool,
+        answer: impl Fn(Exchange) -> Option<T>,
+    ) -> Option<T> {
+        let found = self.answers.iter().rposition(fits)?;
+        answer(self.answers.remove(found))
     }
 }
 
@@ -220,6 +245,22 @@ impl Lookups for Replayed {
     fn reserved_ports(&mut self, netns: u32, tgid: u32) -> Option<String> {
         let asked = (netns, tgid);
         recorded!(self, ReservedPorts { netns: asked.0, tgid: asked.1 })?
+    }
+
+    fn free_port(&mut self, wanted: WantedPort) -> Option<u16> {
+        let fits = |exchange: &Exchange| matches!(exchange, Exchange::FreePort { wanted: asked, .. } if *asked == wanted);
+        self.since(fits, |exchange| match exchange {
+            Exchange::FreePort { answer, .. } => answer,
+            _ => None,
+        })
+    }
+
+    fn destroys_sockets(&mut self) -> Option<bool> {
+        let fits = |exchange: &Exchange| matches!(exchange, Exchange::DestroysSockets { .. });
+        self.since(fits, |exchange| match exchange {
+            Exchange::DestroysSockets { answer } => answer,
+            _ => None,
+        })
     }
 
     fn user_name(&mut self, uid: u32) -> Option<String> {

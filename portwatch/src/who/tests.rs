@@ -5,7 +5,7 @@ use super::owners::Owners;
 use super::{Look, Query, Scope, Standing, View, assemble};
 use crate::correlate::{
     ContainerNames, Lookups, ProcessId, ProcessInfo, RangeHolder, RangeUse, SocketHolders, Wanted,
-    WantedRange, WantedUse,
+    WantedPort, WantedRange, WantedUse,
 };
 use crate::model::{HeldPort, HeldSocket, Protocol, Role, State, UnnamedReason};
 use crate::owner::socket_tables::Entry;
@@ -72,6 +72,12 @@ impl Lookups for World {
         Timestamp::UNIX_EPOCH
     }
     fn reserved_ports(&mut self, _: u32, _: u32) -> Option<String> {
+        None
+    }
+    fn free_port(&mut self, _: WantedPort) -> Option<u16> {
+        None
+    }
+    fn destroys_sockets(&mut self) -> Option<bool> {
         None
     }
     fn user_name(&mut self, uid: u32) -> Option<String> {

@@ -1,8 +1,8 @@
 //! The look at the present: at /proc for the culprit, at the port for who has it, at the settings that advice depends on.
 
 use super::present::Present;
-use crate::advise::Situation;
-use crate::correlate::{Lookups as _, WantedRange, WantedUse, range_settings};
+use crate::advise::{self, Situation};
+use crate::correlate::{Lookups as _, WantedPort, WantedRange, WantedUse, range_settings};
 use crate::model::{Cause, Conflict, Exhaustion, HeldPort, Protocol, Range};
 use crate::owner::namespaces::Namespaces;
 use crate::owner::{Live, netns};
@@ -54,6 +54,16 @@ fn situation(conflict: &Conflict, port: Option<&HeldPort>, live: &mut Live) -> S
         Some((pid, live.reserved_ports(conflict.netns, pid)?))
     });
     let (door, reserved) = seen.unzip();
+    let free_port = door.filter(|_| advise::names_a_port(conflict)).and_then(|tgid| {
+        live.free_port(WantedPort {
+            netns: conflict.netns,
+            tgid,
+            protocol: conflict.protocol.to_wire(),
+            port: conflict.port,
+            low: conflict.range.low,
+            high: conflict.range.high,
+        })
+    });
     let culprit = conflict.culprit();
     Situation {
         own_netns,
@@ -61,6 +71,9 @@ fn situation(conflict: &Conflict, port: Option<&HeldPort>, live: &mut Live) -> S
         reserved,
         victim_reuses: conflict.options.map(|options| options.reuse_address),
         holder_reuses: culprit.and_then(|holder| holder.options).map(|options| options.reuse_address),
+        free_port,
+        destroys: live.destroys_sockets(),
+        outlived: false,
         users: users(conflict),
         range: None,
     }

@@ -2,7 +2,7 @@
 //! that would meet another process than the culprit, or undo what was set since.
 
 use super::now::is_reserved_since;
-use super::present::{Life, Present};
+use super::present::{Hold, Life, Present};
 use super::story::{About, Part};
 use crate::advise;
 use crate::model::{Action, Advice, Cause, Conflict};
@@ -21,7 +21,10 @@ fn advice(conflict: &Conflict, present: &Present) -> Vec<Advice> {
     }
     today.range.reserved |= is_reserved_since(conflict, present);
     let is_shut = conflict.netns != present.situation.own_netns && present.situation.door.is_none();
-    let mut advice = advise::advise(&today, &present.situation);
+    let mut situation = present.situation.clone();
+    // A process may have ended and left its socket to others.
+    situation.outlived = present.socket != Hold::LetGo;
+    let mut advice = advise::advise(&today, &situation);
     let is_somebody_elses = |command: &str| match command.split_once(' ') {
         // Of the processes of then: pids that may be anybody's by now.
         Some(("kill", _)) => present.process != Life::Runs,
@@ -64,6 +67,7 @@ fn part(advice: Advice, is_over: bool) -> Part {
         Action::SameUser => "Run both as one user",
         Action::CloseOnExec => "Close sockets on exec",
         Action::StopFirst => "Stop the earlier instance first",
+        Action::StartOrder => "Be there first",
         Action::Inspect => "Look further",
     };
     let why = advice.why.trim_end_matches('.');

@@ -56,7 +56,19 @@ pub(crate) struct Args {
 
 /// Parts of lane 2.
 const PARTS: [&str; 13] = [
-    "prototypes", LINEUP, "who", "audit", "reserve", "rule", "soak", "exhaustion", "advice", "agent", "odds", PAGE, PROMETHEUS,
+    "prototypes",
+    LINEUP,
+    "who",
+    "audit",
+    "reserve",
+    "rule",
+    "soak",
+    "exhaustion",
+    "advice",
+    "agent",
+    "odds",
+    PAGE,
+    PROMETHEUS,
 ];
 const PROMETHEUS: &str = "prometheus";
 const BACKENDS: [&str; 3] = ["fexit", "kprobe", "tracepoint"];

@@ -68,6 +68,7 @@ pub(super) fn all(place: &Place<'_>, backends: &[&str]) -> Vec<Part> {
     // What it adds to `trace` does not depend on the kernel; lane 4 has it on another one.
     if !place.is_emulated {
         parts.push(agent(place));
+        parts.push(advice(place, backends));
         parts.push(odds(place));
         parts.push(page(place));
     }
@@ -133,6 +134,14 @@ fn page(place: &Place<'_>) -> Part {
         Ok(format!("{ok}, {} skipped, {} only for readers", count("SKIP "), count("left ")))
     };
     Part { name: PAGE, command, judge: Box::new(judge) }
+}
+
+/// Every piece of advice carried out, with the first of the backends that this kernel admits. What it types needs `ss` and
+/// `nsenter`, which the virtual machines have not.
+fn advice(place: &Place<'_>, backends: &[&str]) -> Part {
+    let each = backends.iter().flat_map(|backend| ["--backend".to_owned(), (*backend).to_owned()]);
+    let command = place.lineup(&["advice", "--portwatch", place.portwatch]).into_iter().chain(each).collect();
+    Part { name: "advice", command, judge: Box::new(|played| all_ok("advice", played)) }
 }
 
 /// A real agent: history, why, metrics, live tail, and what befalls it.

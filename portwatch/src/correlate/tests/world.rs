@@ -2,7 +2,7 @@
 
 use crate::correlate::{
     ContainerNames, Correlator, Lookups, PROCESS_CAPACITY, ProcessId, ProcessInfo, RangeHolder, RangeUse,
-    Report, Settings, SocketHolders, Wanted, WantedRange, WantedUse,
+    Report, Settings, SocketHolders, Wanted, WantedPort, WantedRange, WantedUse,
 };
 use crate::decode::RawEvent;
 use crate::model::Conflict;
@@ -136,6 +136,14 @@ impl Lookups for World {
 
     fn reserved_ports(&mut self, netns: u32, tgid: u32) -> Option<String> {
         (netns == NETNS && !self.moved.contains(&tgid)).then(|| "8080\n".to_owned())
+    }
+
+    fn free_port(&mut self, wanted: WantedPort) -> Option<u16> {
+        Some(wanted.low - 1)
+    }
+
+    fn destroys_sockets(&mut self) -> Option<bool> {
+        Some(false)
     }
 
     fn user_name(&mut self, uid: u32) -> Option<String> {

@@ -2,11 +2,13 @@
 //! or, where that is not to be had, read from /proc.
 
 mod bounds;
+mod destroy;
 mod diag;
 mod proc_net;
 mod sctp;
 
 pub(crate) use bounds::{Bounds, States};
+pub(crate) use destroy::destroys_sockets;
 
 use crate::model::{Protocol, State};
 use std::io;

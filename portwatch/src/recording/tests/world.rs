@@ -2,7 +2,7 @@
 
 use crate::correlate::{
     ContainerNames, Correlator, Lookups, PROCESS_CAPACITY, ProcessId, ProcessInfo, RangeHolder, RangeUse,
-    Report, Settings, SocketHolders, Wanted, WantedRange, WantedUse,
+    Report, Settings, SocketHolders, Wanted, WantedPort, WantedRange, WantedUse,
 };
 use crate::decode::RawEvent;
 use crate::model::Exhaustion;
@@ -116,6 +116,14 @@ impl Lookups for Fickle {
 
     fn reserved_ports(&mut self, _: u32, _: u32) -> Option<String> {
         Some(format!("{}\n", 8_000 + self.next() % 100))
+    }
+
+    fn free_port(&mut self, _: WantedPort) -> Option<u16> {
+        Some(u16::try_from(self.next() % 1_000).expect("small"))
+    }
+
+    fn destroys_sockets(&mut self) -> Option<bool> {
+        Some(self.next().is_multiple_of(2))
     }
 
     fn user_name(&mut self, uid: u32) -> Option<String> {

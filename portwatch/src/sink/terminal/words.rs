@@ -178,7 +178,7 @@ fn in_words(advice: &Advice) -> String {
         Action::ChangePort => "give one of the two another port",
         Action::Wait => "wait until the kernel lets go (60 s at most in TIME_WAIT)",
         Action::CloseOnExec => "open sockets with SOCK_CLOEXEC, so that children do not keep them",
-        Action::SetOption | Action::SameUser | Action::Inspect => &advice.why,
+        Action::SetOption | Action::SameUser | Action::StartOrder | Action::Inspect => &advice.why,
         Action::StopFirst => "let the earlier instance end first",
         Action::KeepConnections => "use connections again (keep-alive, a pool)",
         Action::SpreadConnections => "spread the connections over more addresses or ports",

@@ -22,7 +22,13 @@ pub(super) fn now() -> Timestamp {
 }
 
 pub(super) fn present(process: Life, socket: Hold) -> Present {
-    let situation = Situation { own_netns: HERE, reserved: Some(String::new()), ..Situation::default() };
+    let situation = Situation {
+        own_netns: HERE,
+        reserved: Some(String::new()),
+        free_port: Some(61_000),
+        destroys: Some(true),
+        ..Situation::default()
+    };
     let port = HeldPort {
         schema: SCHEMA,
         time: now(),

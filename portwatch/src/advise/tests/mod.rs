@@ -1,6 +1,7 @@
 //! Which advice which conflict gets, down to the command.
 
 mod exhausted;
+mod situations;
 
 use super::{Situation, advise};
 use crate::model::{
@@ -70,10 +71,7 @@ fn a_client_that_took_a_port_is_kept_off_it() {
     assert_eq!(advice[0].action, Action::ReservePort);
     assert_eq!(
         advice[0].commands,
-        [
-            "sysctl -w net.ipv4.ip_local_reserved_ports=8080,50010",
-            "printf 'net.ipv4.ip_local_reserved_ports = 8080,50010\\n' > /etc/sysctl.d/60-portwatch.conf",
-        ]
+        ["sysctl -w net.ipv4.ip_local_reserved_ports=8080,50010", "portwatch reserve --persist 50010",]
     );
     assert!(advice[0].why.contains("does not free the port now"));
     assert_eq!(advice[1].action, Action::FreePort);
@@ -105,7 +103,8 @@ fn an_unreadable_list_is_merged_by_the_shell_and_never_overwritten() {
     assert_eq!(
         advice[0].commands,
         [
-            "sysctl -w net.ipv4.ip_local_reserved_ports=\"$(sysctl -n net.ipv4.ip_local_reserved_ports | sed 's/$/,50010/;s/^,//')\""
+            "sysctl -w net.ipv4.ip_local_reserved_ports=\"$(sysctl -n net.ipv4.ip_local_reserved_ports | sed 's/$/,50010/;s/^,//')\"",
+            "portwatch reserve --persist 50010",
         ]
     );
 }
@@ -114,10 +113,10 @@ fn an_unreadable_list_is_merged_by_the_shell_and_never_overwritten() {
 fn what_is_reserved_or_out_of_range_is_not_reserved_again() {
     let mut reserved = conflict(Cause::EphemeralClient, true);
     reserved.range.reserved = true;
-    assert_eq!(actions(&reserved, &here("50010")), [Action::Inspect, Action::FreePort]);
+    assert_eq!(actions(&reserved, &here("50010")), [Action::FreePort, Action::Inspect]);
     let mut outside = conflict(Cause::EphemeralBind, true);
     outside.range.in_range = false;
-    assert_eq!(actions(&outside, &here("")), [Action::Inspect, Action::FreePort]);
+    assert_eq!(actions(&outside, &here("")), [Action::FreePort, Action::Inspect]);
 }
 
 #[test]
