@@ -36,11 +36,11 @@ pub(super) fn reserve_list(conflict: &Conflict, situation: &Situation, ports: &P
     set(conflict, situation, RESERVED, &ports.to_string())
 }
 
-/// Gives reserved ports back to the kernel's choice.
+/// Gives reserved ports back to the kernel's choice, whoever reserved them.
 pub(super) fn unreserve(conflict: &Conflict, situation: &Situation, ports: &str) -> String {
     match door(conflict, situation) {
-        None => format!("portwatch unreserve {ports}"),
-        Some(pid) => format!("portwatch unreserve --netns /proc/{pid}/ns/net {ports}"),
+        None => format!("portwatch unreserve --force {ports}"),
+        Some(pid) => format!("portwatch unreserve --force --netns /proc/{pid}/ns/net {ports}"),
     }
 }
 

@@ -183,12 +183,12 @@ fn a_huge_reserved_list_is_given_back_where_nobody_listens() {
     let advice = first(&reserved, &situation);
     assert_eq!(
         (advice.action, &advice.commands[..]),
-        (Action::UnreservePort, &["portwatch unreserve 41001-60999".to_owned()][..])
+        (Action::UnreservePort, &["portwatch unreserve --force 41001-60999".to_owned()][..])
     );
     let elsewhere = Situation { own_netns: 2, door: Some(77), ..situation };
     assert_eq!(
         first(&reserved, &elsewhere).commands,
-        ["portwatch unreserve --netns /proc/77/ns/net 41001-60999"]
+        ["portwatch unreserve --force --netns /proc/77/ns/net 41001-60999"]
     );
 }
 
