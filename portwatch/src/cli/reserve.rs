@@ -91,7 +91,7 @@ impl ChangeArgs {
                     "--netns all: every network namespace has a list of its own; name one",
                 ));
             }
-            path => Namespace::behind(netns::by_path(Path::new(path)).map_err(one)?, Path::new(path)),
+            path => Namespace::behind(netns::by_path(Path::new(path)).map_err(|error| one(&error))?, Path::new(path)),
         };
         Ok(Request { action, ports, namespace, persist: self.persist, dry_run: self.dry_run, force })
     }
@@ -120,8 +120,8 @@ fn ports(text: &str) -> Result<PortList, String> {
 }
 
 /// There is no list of all namespaces.
-fn one(error: Refused) -> Refused {
-    Refused { message: error.message.replace("give all, self, or", "give self, or"), ..error }
+fn one(error: &Refused) -> Refused {
+    Refused { code: error.code, message: error.message.replace("give all, self, or", "give self, or") }
 }
 
 /// Runs `reserve`.
