@@ -20,7 +20,7 @@ pub(super) fn persist(stage: &Stage) -> Result<String> {
     ensure!(has(&format!("{KEY} = 8080,9010,50010")), "{said}");
     ensure!(text.starts_with(b"# caf\xe9\nvm.swappiness = 1\n\n") && text.ends_with(b"\n# end\n"), "{said}");
     let said = stage.json("reserve --persist 50010", 0)?;
-    ensure!(said["file"]["difference"].to_string() == "[]" && fs::read(FILE)? == text, "again: {said}");
+    ensure!(said["file"]["difference"] == serde_json::json!([]) && fs::read(FILE)? == text, "again: {said}");
     stage.json("reserve --persist 50020", 0)?;
     stage.json("unreserve --persist 50010-50020", 0)?;
     ensure!(fs::read(FILE)? == before, "not as before: {}", String::from_utf8_lossy(&fs::read(FILE)?));

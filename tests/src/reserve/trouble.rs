@@ -102,7 +102,7 @@ fn failed_half(stage: &Stage, port: u16, why: &str) -> Result<()> {
     let said = stage.json(&format!("reserve --persist {port}"), 1)?;
     let error = said["file"]["error"].as_str().unwrap_or_default();
     ensure!(error.contains(why) && error.contains("as it was"), "{said}");
-    ensure!(said["kernel"]["added"] == port.to_string() && said["kernel"]["error"].is_null(), "{said}");
+    ensure!(said["kernel"]["added"] == *port.to_string() && said["kernel"]["error"].is_null(), "{said}");
     let text = stage.run(&format!("reserve --persist {port}"))?;
     ensure!(text.code == Some(1) && text.out.starts_with("Half done"), "{}", text.out);
     Ok(())
