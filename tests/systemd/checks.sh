@@ -106,6 +106,34 @@ lives() {
     check "the history has the conflict" says "curl" portwatch why nginx.service
 }
 
+# audited PROTOCOL PORT ADDRESS UNIT SERVICE: an audit has the port, as configured there.
+audited() {
+    says "\"protocol\":\"$1\",\"port\":$2,\"last_port\":$2,\"address\":\"$3\"[^}]*\"configured\":\{\"by\":\"systemd-socket\",\"name\":\"$4\",\"unit\":\"$5\"" \
+        portwatch audit --netns self --sample 100ms -o json
+}
+
+socket_units() {
+    echo "32768 60999" >/proc/sys/net/ipv4/ip_local_port_range
+    mkdir -p /etc/systemd/system/audited.socket.d
+    cp "$here/audited.conf" /etc/systemd/system/audited.socket.d/
+    systemctl daemon-reload
+    check "a socket unit that nothing wants is not told" fails says "audited" portwatch audit --netns self --sample 100ms -o json
+    systemctl enable -q audited.socket audited@50032.socket
+    check "systemd reads the unit like this: stream" says "^127.0.0.1:50030 .Stream" systemctl show -P Listen audited.socket
+    check "systemd reads the unit like this: datagram" says "^\[::1\]:50031 .Datagram" systemctl show -P Listen audited.socket
+    check "systemd reads the unit like this: no more" fails says "50029" systemctl show -P Listen audited.socket
+    check "so does audit: stream" audited tcp 50030 127.0.0.1 audited.socket audited.service
+    check "so does audit: datagram" audited udp 50031 ::1 audited.socket audited.service
+    check "so does audit: no more" fails says ":50029," portwatch audit --netns self --sample 100ms -o json
+    check "an instance has its own port" audited tcp 50032 127.0.0.1 audited@50032.socket audited@.service
+    systemctl start audited.socket
+    check "an open one is told as a listener" \
+        says '"kind":"listener-in-range"[^}]*"port":50030,' portwatch audit --netns self --sample 100ms -o json
+    systemctl stop audited.socket
+    systemctl mask -q audited@50032.socket
+    check "a masked one is not told" fails says ":50032," portwatch audit --netns self --sample 100ms -o json
+}
+
 ends() {
     journalctl -q -u portwatch.service | tail -40 | sed 's/^/    /'
     echo "PORTWATCH-VM-EXIT 0"
@@ -116,4 +144,5 @@ stage
 starts
 a_port_is_taken
 lives
+socket_units
 ends

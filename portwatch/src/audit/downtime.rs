@@ -16,7 +16,7 @@ const UNITS: usize = 2_000;
 const MOST: u64 = 8 << 20;
 /// What is asked.
 const PROPERTIES: &str = "Id,Names,Type,Restart,RestartUSec,NRestarts,InactiveExitTimestampMonotonic,\
-     ActiveEnterTimestampMonotonic";
+     ExecMainStartTimestampMonotonic,ActiveEnterTimestampMonotonic";
 
 /// What is known of a unit's restart; what is not known is `None`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -100,13 +100,20 @@ fn of(values: &HashMap<&str, &str>) -> Downtime {
     let delay = span(value("RestartUSec")).filter(|_| restarts);
     let tells = matches!(value("Type"), "notify" | "notify-reload" | "forking" | "dbus");
     let moment = |key: &str| value(key).parse().ok().filter(|&at: &u64| at != 0).map(Duration::from_micros);
-    let begun = moment("InactiveExitTimestampMonotonic");
-    let took = begun.zip(moment("ActiveEnterTimestampMonotonic")).and_then(|(from, to)| to.checked_sub(from));
-    // The wait for a restart counts as a part of it: of the last start, if systemd has restarted the service since
-    // somebody last did.
+    let ready = moment("ActiveEnterTimestampMonotonic");
+    let since = |begun: Option<Duration>| begun.zip(ready).and_then(|(from, to)| to.checked_sub(from));
+    let took = since(moment("InactiveExitTimestampMonotonic"));
+    // After a restart that systemd made by itself, it depends on its version whether the wait before it counts: 252 leaves
+    // it out. What is shorter than the wait cannot have it in it; else the process's own beginning must do, which of a
+    // forking service is known only at the end.
     let is_by_itself = value("NRestarts").parse().is_ok_and(|restarts: u64| restarts > 0);
-    let waited = if is_by_itself { span(value("RestartUSec")) } else { None };
-    let start_up = took.map(|took| took.saturating_sub(waited.unwrap_or_default()));
+    let waited = span(value("RestartUSec")).unwrap_or_default();
+    let start_up = match took {
+        Some(took) if is_by_itself && took >= waited => {
+            since(moment("ExecMainStartTimestampMonotonic")).filter(|_| value("Type") != "forking")
+        }
+        took => took,
+    };
     Downtime { restart_delay: delay, start_up: start_up.filter(|_| tells) }
 }
 
@@ -146,7 +153,7 @@ mod tests {
 
     const ANSWER: &str = "Type=notify\nRestart=on-failure\nNRestarts=2\nRestartUSec=5s\nId=db.service\n\
         Names=db.service database.service\nActiveEnterTimestampMonotonic=17250000\n\
-        InactiveExitTimestampMonotonic=12000000\n\nType=simple\nRestart=no\nRestartUSec=100ms\nNRestarts=0\n\
+        InactiveExitTimestampMonotonic=12000000\nExecMainStartTimestampMonotonic=17000000\n\nType=simple\nRestart=no\nRestartUSec=100ms\nNRestarts=0\n\
         Id=a.service\nNames=a.service\nActiveEnterTimestampMonotonic=2\nInactiveExitTimestampMonotonic=1\n\n\
         Type=simple\nRestart=always\nRestartUSec=1min 30s\nNRestarts=0\nId=b.service\nNames=b.service\n\n\
         Type=forking\nRestart=no\nRestartUSec=100ms\nNRestarts=0\nId=c.service\nNames=c.service\n\
@@ -167,6 +174,23 @@ mod tests {
         let start_up = Some(Duration::from_millis(500));
         assert_eq!(known["c.service"], Downtime { restart_delay: None, start_up });
         assert_eq!(known.get("starting.service"), None, "it is not there yet");
+    }
+
+    #[test]
+    fn the_wait_before_a_restart_is_no_part_of_the_start() {
+        let start_up = |kind: &str, restarts, begun: u64| {
+            let answer = format!(
+                "Type={kind}\nRestart=always\nRestartUSec=3s\nNRestarts={restarts}\nId=x\n\
+                 InactiveExitTimestampMonotonic={begun}\nExecMainStartTimestampMonotonic=9000000\n\
+                 ActiveEnterTimestampMonotonic=10000000"
+            );
+            parse(&answer)["x"].start_up.map(|took| took.as_millis())
+        };
+        assert_eq!(start_up("notify", 0, 5_000_000), Some(5_000), "somebody started it");
+        assert_eq!(start_up("notify", 1, 8_000_000), Some(2_000), "systemd 252 does not count the wait");
+        assert_eq!(start_up("notify", 1, 5_000_000), Some(1_000), "it may be counted");
+        assert_eq!(start_up("forking", 1, 5_000_000), None, "and there is nothing else to go by");
+        assert_eq!(start_up("forking", 1, 8_000_000), Some(2_000));
     }
 
     #[test]

@@ -68,7 +68,7 @@ fn write(machine: &Machine<'_>, root: &Path, binaries: &Binaries) -> Result<Path
     for entry in fs::read_dir(project::root().join(STAGE))? {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if name.ends_with(".service") {
+        if name.ends_with(".service") || name.ends_with(".socket") {
             added.plain(&format!("{UNITS}/{name}"), &fs::read(&path)?);
         } else {
             added.copy(&format!("usr/lib/portwatch-test/{name}"), &path)?;

@@ -55,7 +55,9 @@ fn enabled(root: &Root, notes: &mut Vec<String>) -> Vec<String> {
         }
         for wanting in names.into_iter().filter(|name| is_of_wishes(name)) {
             let all = root.names_up_to(&format!("{folder}/{wanting}"), NAMES);
-            for name in all.into_iter().filter(|name| name.ends_with(".socket")) {
+            // A template by itself is no unit.
+            let is_unit = |name: &String| name.ends_with(".socket") && !name.ends_with("@.socket");
+            for name in all.into_iter().filter(is_unit) {
                 let is_masked = || is_masked(root, &format!("{folder}/{wanting}/{name}"));
                 links.entry((wanting.clone(), name.clone())).or_insert_with(is_masked);
             }

@@ -87,6 +87,7 @@ fn templates_count_by_their_instances_and_aliases_once() {
     );
     host.link(&format!("{ETC}/sockets.target.wants/t@9000.socket"), "/usr/lib/systemd/system/t@.socket");
     host.link(&format!("{ETC}/some.service.requires/t@9001.socket"), "/usr/lib/systemd/system/t@.socket");
+    wants(&host, "t@.socket");
     host.0.write(&format!("{LIB}/real.socket"), "[Socket]\nListenStream=7\nSocketProtocol=sctp\n");
     host.link(&format!("{ETC}/alias.socket"), "/usr/lib/systemd/system/real.socket");
     host.link(&format!("{ETC}/sockets.target.wants/alias.socket"), "../alias.socket");
