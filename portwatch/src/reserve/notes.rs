@@ -70,13 +70,13 @@ fn reserve(facts: Facts<'_>, plan: &Plan, notes: &mut Vec<Note>) {
 /// The kernel draws a port at random and takes the next free one of the same parity: a block gives its share to that one.
 fn skewed(after: &PortList, asked: &PortList, ephemeral: (u16, u16)) -> Option<Note> {
     let inside = both(after, &range(ephemeral));
-    let is_ours = |block: (u16, u16)| !both(asked, &range(block)).ranges().is_empty();
-    let blocks = inside.ranges().iter().filter(|&&block| is_ours(block));
-    let &(low, high) = blocks.max_by_key(|(low, high)| high - low)?;
-    let ports = u32::from(high - low) + 1;
-    if ports < LONG_BLOCK {
-        return None;
-    }
+    let ports = |(low, high): (u16, u16)| u32::from(high - low) + 1;
+    // Length first: the longest list has thousands of blocks, and to compare each takes a minute.
+    let is_long = |block: &&(u16, u16)| ports(**block) >= LONG_BLOCK;
+    let is_ours = |block: &&(u16, u16)| !both(asked, &range(**block)).ranges().is_empty();
+    let blocks = inside.ranges().iter().filter(is_long).filter(is_ours);
+    let &(low, high) = blocks.max_by_key(|block| ports(**block))?;
+    let ports = ports((low, high));
     let next = if high >= ephemeral.1 { ephemeral.0 } else { high + 1 };
     Some(Note::new(
         About::Skewed,
