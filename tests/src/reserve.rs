@@ -2,10 +2,10 @@
 //! two at once, killed in between, and where the disk takes nothing.
 
 mod boot;
+mod held;
 mod stage;
 mod trouble;
 
-use std::net::TcpListener;
 use std::path::Path;
 use std::thread;
 
@@ -18,42 +18,49 @@ use stage::{Stage, clean, list, set};
 
 /// Odd ports are the longest list.
 const LONGEST: usize = 191_052;
-/// A port inside every usual range.
-pub(super) const PORT: u16 = 50_010;
 
 /// Does one thing, and judges what came of it.
 type Check = fn(&Stage) -> Result<String>;
 
+/// Where portwatch sees the processes of the host, which it must to name them.
+const OUTSIDE: [(&str, Check); 2] =
+    [("reserve-holder", held::holder), ("reserve-what-who-advises", held::advice)];
+/// Where process 1 is in the same network namespace, for which the file for boot is.
+const INSIDE: [(&str, Check); 16] = [
+    ("reserve-dry-run", dry_run),
+    ("reserve-undone-exactly", undone),
+    ("reserve-of-others", of_others),
+    ("reserve-two-at-once", two_at_once),
+    ("reserve-longest-list", longest),
+    ("reserve-namespace", namespace),
+    ("reserve-refused", trouble::refused),
+    ("reserve-unprivileged", trouble::unprivileged),
+    ("reserve-columns", trouble::columns),
+    ("reserve-boot", boot::persist),
+    ("reserve-boot-others", boot::others),
+    ("reserve-boot-after", boot::after_boot),
+    ("reserve-boot-link", boot::link),
+    ("reserve-half-done", trouble::half_done),
+    ("reserve-killed", trouble::killed),
+    ("reserve-unfinished", trouble::unfinished),
+];
+
 /// Stages and compares; whether all is right.
 pub(crate) fn run(program: &Path, rounds: u16) -> Result<bool> {
-    if std::env::var_os(stage::INSIDE).is_none() {
-        return Ok(stage::start_inside()?.success());
+    let stage = Stage { program: program.canonicalize().context("finding portwatch")?, rounds };
+    if std::env::var_os(stage::INSIDE).is_some() {
+        stage::mount_proc()?;
+        return Ok(play(&stage, &INSIDE));
     }
     stage::set_up()?;
-    let stage = Stage { program: program.canonicalize().context("finding portwatch")?, rounds };
-    let checks: [(&str, Check); 18] = [
-        ("reserve-dry-run", dry_run),
-        ("reserve-undone-exactly", undone),
-        ("reserve-of-others", of_others),
-        ("reserve-two-at-once", two_at_once),
-        ("reserve-longest-list", longest),
-        ("reserve-holder", holder),
-        ("reserve-namespace", namespace),
-        ("reserve-what-who-advises", advice),
-        ("reserve-refused", trouble::refused),
-        ("reserve-unprivileged", trouble::unprivileged),
-        ("reserve-columns", trouble::columns),
-        ("reserve-boot", boot::persist),
-        ("reserve-boot-others", boot::others),
-        ("reserve-boot-after", boot::after_boot),
-        ("reserve-boot-link", boot::link),
-        ("reserve-half-done", trouble::half_done),
-        ("reserve-killed", trouble::killed),
-        ("reserve-unfinished", trouble::unfinished),
-    ];
+    let is_good = play(&stage, &OUTSIDE);
+    Ok(stage::start_inside()?.success() && is_good)
+}
+
+fn play(stage: &Stage, checks: &[(&str, Check)]) -> bool {
     let mut failed = 0;
     for (name, check) in checks {
-        match clean().and_then(|()| check(&stage)) {
+        match clean().and_then(|()| check(stage)) {
             Ok(words) => println!("ok {name} {words}"),
             Err(error) => {
                 failed += 1;
@@ -61,7 +68,7 @@ pub(crate) fn run(program: &Path, rounds: u16) -> Result<bool> {
             }
         }
     }
-    Ok(failed == 0)
+    failed == 0
 }
 
 /// A list may have 191,052 bytes, and a line of a log should not.
@@ -177,21 +184,6 @@ fn longest(stage: &Stage) -> Result<String> {
     Ok(format!("{LONGEST} bytes"))
 }
 
-fn holder(stage: &Stage) -> Result<String> {
-    let listener = TcpListener::bind(("127.0.0.1", PORT)).context("listening")?;
-    let said = stage.json(&format!("reserve {PORT}"), 0)?;
-    notes(&said, "holder", "A reservation takes it from nobody")?;
-    let holder = &said["holders"][0];
-    ensure!(
-        holder["state"] == "listen" && holder["process"]["pid"] == std::process::id(),
-        "another: {holder}"
-    );
-    drop(listener);
-    let said = stage.json(&format!("reserve {PORT}"), 0)?;
-    ensure!(said["holders"] == Value::Array(Vec::new()), "somebody still: {said}");
-    Ok("named with its pid".to_owned())
-}
-
 /// Another namespace has a list of its own, and no file.
 fn namespace(stage: &Stage) -> Result<String> {
     let other = Netns::new(Range { low: 42_000, high: 42_009 })?;
@@ -209,24 +201,4 @@ fn namespace(stage: &Stage) -> Result<String> {
     let own = other.within(|| stage.run("reserve --persist 42003"))?;
     ensure!(own.code == Some(2) && own.err.contains("nsenter --net=/proc/1/ns/net"), "{}", own.err);
     Ok("its list only, and no file for it".to_owned())
-}
-
-/// A list of others that is longer than a first small read survives what `portwatch who` advises.
-fn advice(stage: &Stage) -> Result<String> {
-    let others: Vec<_> = (10_001..10_101).step_by(2).map(|port| port.to_string()).collect();
-    let others = others.join(",");
-    set(&others)?;
-    let _listener = TcpListener::bind(("127.0.0.1", PORT)).context("listening")?;
-    let held = stage.run(&format!("who {PORT} --netns self -o json"))?.json()?;
-    let command = held["advice"][0]["commands"][0].as_str().with_context(|| format!("no advice: {held}"))?;
-    match command.split_once(&format!("{}=", stage::KEY)) {
-        Some((_, list)) => set(list)?,
-        None => {
-            let line = command.strip_prefix("portwatch ").with_context(|| format!("unknown: {command}"))?;
-            let said = stage.run(line)?;
-            ensure!(said.code == Some(0), "{command}: {}", said.err);
-        }
-    }
-    expect(&format!("{others},{PORT}"))?;
-    Ok(format!("{} bytes of others and the port", others.len()))
 }

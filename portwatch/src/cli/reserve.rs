@@ -91,7 +91,10 @@ impl ChangeArgs {
                     "--netns all: every network namespace has a list of its own; name one",
                 ));
             }
-            path => Namespace::behind(netns::by_path(Path::new(path)).map_err(|error| one(&error))?, Path::new(path)),
+            path => Namespace::behind(
+                netns::by_path(Path::new(path)).map_err(|error| one(&error))?,
+                Path::new(path),
+            ),
         };
         Ok(Request { action, ports, namespace, persist: self.persist, dry_run: self.dry_run, force })
     }

@@ -29,7 +29,7 @@ use crate::who::{Query, Scope, answer};
 use anyhow::Context as _;
 use boot::Boot;
 use plan::{Facts, Plan};
-use set::{both, minus};
+use set::{both, minus, plus};
 use std::io::{self, ErrorKind};
 use turn::{Memory, Turn};
 
@@ -94,8 +94,12 @@ fn change(request: &Request) -> anyhow::Result<Outcome> {
     }
     let is_replaced = !plan.removed.ranges().is_empty();
     let is_long = is_replaced && kernel::takes_several_writes(&plan.after);
-    let during = Memory { unfinished: is_long.then(|| plan.after.clone()), ..plan.memory.clone() };
-    // Before the change: what was added must be known to be ours even if this is killed in between.
+    // Killed in between, ports that are in the list must still be known as ours: those to come already, those to go still.
+    let during = Memory {
+        added: plus(&plan.memory.added, &plan.removed),
+        unfinished: is_long.then(|| plan.after.clone()),
+        ..plan.memory.clone()
+    };
     let mut remembered = turn.remember(netns, &during).map_err(|error| error.to_string());
     let changed =
         if is_replaced { replace(&setting, request, &now, &plan) } else { add(&setting, request, &plan) };
@@ -105,7 +109,7 @@ fn change(request: &Request) -> anyhow::Result<Outcome> {
     }
     if let Err(error) = changed {
         outcome.kernel.error = Some(error);
-    } else if is_long && remembered.is_ok() {
+    } else if during != plan.memory && remembered.is_ok() {
         remembered = turn.remember(netns, &plan.memory).map_err(|error| error.to_string());
     }
     if let Some(why) = turn.forgetful.or(remembered.err()) {

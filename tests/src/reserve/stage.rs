@@ -111,29 +111,35 @@ pub(super) fn uncover(path: &str) -> Result<()> {
         .with_context(|| format!("unmounting {path}"))
 }
 
-/// Starts this program again as process 1 of namespaces of its own: the file for boot is that of process 1's namespace.
+/// Starts this program again as process 1 of a pid namespace: the file for boot is that of process 1's network namespace.
 pub(super) fn start_inside() -> Result<ExitStatus> {
-    // SAFETY: these flags do not touch the descriptor table, which is what makes others of unshare() unsafe.
-    unsafe { unshare_unsafe(UnshareFlags::NEWNET | UnshareFlags::NEWNS | UnshareFlags::NEWPID) }
-        .context("making namespaces (this needs root: sudo lineup ...)")?;
+    leave(UnshareFlags::NEWPID)?;
     let own = std::env::current_exe().context("finding this program")?;
     let mut command = Command::new(own);
     command.args(std::env::args_os().skip(1)).env(INSIDE, "1");
     command.status().context("starting the stage")
 }
 
-/// Mounts what must be another's than the host's.
+fn leave(namespaces: UnshareFlags) -> Result<()> {
+    // SAFETY: none of the namespaces asked for here touches the descriptor table, which is what makes other flags unsafe.
+    unsafe { unshare_unsafe(namespaces) }.context("making namespaces (this needs root: sudo lineup ...)")
+}
+
+/// Leaves the host's network and covers what must be another's than the host's.
 pub(super) fn set_up() -> Result<()> {
+    leave(UnshareFlags::NEWNET | UnshareFlags::NEWNS)?;
     // On a ramfs root, as in a virtual machine, there is nothing to keep from spreading.
     let _ = mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC);
-    mount("proc", "/proc", "proc", MountFlags::empty(), None).context("mounting /proc")?;
+    fs::create_dir_all("/etc").context("making /etc")?;
     for folder in ["/run", "/etc", "/usr/lib/sysctl.d", "/usr/local/lib/sysctl.d", "/lib/sysctl.d"] {
-        if folder == "/etc" {
-            fs::create_dir_all(folder).context("making /etc")?;
-        }
         if Path::new(folder).exists() {
             cover(folder, MountFlags::empty(), Some(c"mode=755"))?;
         }
     }
     loopback_up()
+}
+
+/// The processes of the new pid namespace, process 1 first.
+pub(super) fn mount_proc() -> Result<()> {
+    mount("proc", "/proc", "proc", MountFlags::empty(), None).context("mounting /proc")
 }
