@@ -176,13 +176,8 @@ fn lane_2(args: &Args, backends: &[&str], score: &mut Score) -> Result<()> {
     // The same build serves the virtual machines of lane 3.
     let binaries = build::static_for(Arch::OWN)?;
     let [lineup, portwatch] = [&binaries.lineup, &binaries.portwatch].map(|path| path.to_string_lossy());
-    let place = Place {
-        lineup: &lineup,
-        portwatch: &portwatch,
-        is_emulated: false,
-        preempts: false,
-        fills_ranges: true,
-    };
+    let place =
+        Place { lineup: &lineup, portwatch: &portwatch, is_emulated: false, preempts: false, is_end: true };
     if args.wants_part(PAGE) {
         apt::install(&[apt::PYTHON, apt::IPROUTE], "for the commands of docs/port-conflicts.md")?;
     }
@@ -219,9 +214,9 @@ fn here(part: &Part) -> Result<Played> {
 fn lane_3(rows: Vec<(Row, Vec<&'static str>)>, score: &mut Score) -> Vec<Cell> {
     let parts = |row: Row, backends: &[&str]| {
         let preempts = row.series == "7.x";
-        let fills_ranges = row.series == "6.12" && row.arch == Arch::X86_64;
+        let is_end = matches!(row.series, "5.10" | "7.x");
         let (lineup, portwatch) = ("/init", "/bin/portwatch");
-        let place = Place { lineup, portwatch, is_emulated: true, preempts, fills_ranges };
+        let place = Place { lineup, portwatch, is_emulated: true, preempts, is_end };
         parts::all(&place, backends)
     };
     let mut cells = Vec::new();

@@ -23,8 +23,8 @@ pub(super) struct Place<'a> {
     pub(super) is_emulated: bool,
     /// Its kernel preempts hooks, and skips them for whoever comes to the same one on that CPU meanwhile.
     pub(super) preempts: bool,
-    /// The machine on which ranges are filled: one emulated kernel is enough, since what is new in that is not the kernel's.
-    pub(super) fills_ranges: bool,
+    /// Its kernel is this machine's, the oldest of the matrix or the newest: what rests on settings is tried at these ends.
+    pub(super) is_end: bool,
 }
 
 impl Place<'_> {
@@ -57,17 +57,17 @@ pub(super) fn all(place: &Place<'_>, backends: &[&str]) -> Vec<Part> {
         prototypes::part(place),
         the_lineup(place, backends),
         who(place),
-        audit(place),
-        reserve(place),
         rule::part(place),
         soak::part(place, backends),
     ];
-    if place.fills_ranges {
-        parts.push(exhaustion(place, backends));
+    if place.is_end {
+        parts.push(audit(place));
+        parts.push(reserve(place));
     }
     // What it adds to `trace` does not depend on the kernel; lane 4 has it on another one.
     if !place.is_emulated {
         parts.push(agent(place));
+        parts.push(exhaustion(place, backends));
         parts.push(advice(place, backends));
         parts.push(odds(place));
         parts.push(page(place));
@@ -113,13 +113,8 @@ fn odds(place: &Place<'_>) -> Part {
 fn exhaustion(place: &Place<'_>, backends: &[&str]) -> Part {
     let mut command = place.lineup(&["exhaustion", "--portwatch", place.portwatch]);
     command.extend(backends.iter().flat_map(|backend| ["--backend".to_owned(), (*backend).to_owned()]));
-    if !place.is_emulated {
-        // Its example needs programs that a machine of the tests does not have.
-        command.extend([
-            "--page".to_owned(),
-            project::root().join("docs/metrics.md").to_string_lossy().into_owned(),
-        ]);
-    }
+    let page = project::root().join("docs/metrics.md");
+    command.extend(["--page".to_owned(), page.to_string_lossy().into_owned()]);
     Part { name: "exhaustion", command, judge: Box::new(|played| all_ok("exhaustion", played)) }
 }
 
