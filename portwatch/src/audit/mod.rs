@@ -93,6 +93,7 @@ pub fn audit(request: &Request, lookups: &mut dyn Lookups) -> Audit {
         );
     }
     found.extend(settings::differing(&seen.views));
+    unseen.extend(gone(request, &seen));
     found.sort_by(|a, b| {
         let odds =
             |finding: &Finding| finding.odds.map_or((0.0, 0.0), |odds| (odds.idle_restart, odds.long_stop));
@@ -108,6 +109,15 @@ pub fn audit(request: &Request, lookups: &mut dyn Lookups) -> Audit {
         namespaces: seen.views.iter().map(namespace).collect(),
         unseen,
     }
+}
+
+/// Ports of namespaces that are not there any more, as the history has them: a note, for they cannot be looked at.
+fn gone(request: &Request, seen: &Seen) -> Option<String> {
+    let is_gone = |netns: u32| seen.views.iter().all(|view| view.netns != netns);
+    let count = request.configured.iter().filter(|one| one.netns.is_some_and(is_gone)).count();
+    (count > 0 && request.scope == Scope::All).then(|| {
+        format!("{count} ports of former victims are of network namespaces that are gone, or from before the last boot")
+    })
 }
 
 /// Who has the sockets open that others may come to.

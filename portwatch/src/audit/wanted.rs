@@ -3,7 +3,7 @@
 use super::configured::Configured;
 use super::look::View;
 use super::{Known, odds, remedy};
-use crate::model::{ConfiguredBy, ConfiguredPort, Finding, FindingKind};
+use crate::model::{ConfiguredBy, ConfiguredPort, Finding, FindingKind, Protocol};
 
 /// The ports of a configuration that lie in the range of their namespace and are not reserved, but for those that a
 /// finding of the namespace is about already.
@@ -48,10 +48,12 @@ fn finding(
         last_time: one.last_time,
         count: one.count,
     });
+    // A socket unit keeps its socket while its service restarts.
+    let unit = one.unit.as_deref().filter(|_| one.by != ConfiguredBy::SystemdSocket);
     if first == last
-        && let Some((land, pace)) = view.land(one.protocol)
+        && let Some((land, pace)) = view.land(transport(one.protocol))
     {
-        finding.odds = Some(odds::odds(land, first, *pace, known.downtime(one.unit.as_deref())));
+        finding.odds = Some(odds::odds(land, first, *pace, known.downtime(unit)));
     }
     finding.why = why(view, one, (first, last), at_risk);
     finding.advice = if first == last {
@@ -60,6 +62,14 @@ fn finding(
         remedy::for_ports(view, first, last)
     };
     finding
+}
+
+/// Multipath TCP takes its ports as TCP.
+const fn transport(protocol: Protocol) -> Protocol {
+    match protocol {
+        Protocol::Mptcp => Protocol::Tcp,
+        other => other,
+    }
 }
 
 fn why(view: &View, one: &Configured, (first, last): (u16, u16), at_risk: usize) -> String {
@@ -79,7 +89,8 @@ fn why(view: &View, one: &Configured, (first, last): (u16, u16), at_risk: usize)
     if first != last {
         return format!("{what} {first}-{last}; {at_risk} of these are {range}");
     }
-    let is_used = view.land(one.protocol).is_some_and(|(land, _)| land.used().any(|port| port == first));
+    let is_used =
+        view.land(transport(one.protocol)).is_some_and(|(land, _)| land.used().any(|port| port == first));
     let now = if is_used { "; somebody is on it now who does not listen" } else { "" };
     format!("{what} {first}, which is {range}{now}")
 }
