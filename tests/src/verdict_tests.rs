@@ -64,7 +64,7 @@ fn report() -> Value {
             "evidence": "kernel-verdict", "sockets": null, "options": null }],
         "cause": "ephemeral-client",
         "range": { "low": 42_000, "high": 42_999, "in_range": true, "reserved": false },
-        "advice": [{ "action": "reserve", "why": "so", "commands": ["portwatch reserve 42000"] }], "options": null })
+        "advice": [{ "action": "reserve", "why": "so", "commands": ["portwatch reserve 42000"] }], "options": null, "exhaustion": null })
 }
 
 /// The fields that are complained about when one is changed.

@@ -66,7 +66,7 @@ pub(crate) fn report(number: u32) -> Value {
             "evidence": "kernel-verdict", "sockets": null, "options": null,
         }],
         "cause": "ephemeral-client", "range": {"low": 20000, "high": 39999, "in_range": true, "reserved": false},
-        "advice": [], "options": null,
+        "advice": [], "options": null, "exhaustion": null,
     })
 }
 
