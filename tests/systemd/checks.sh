@@ -126,9 +126,10 @@ socket_units() {
     check "so does audit: datagram" audited udp 50031 ::1 audited.socket audited.service
     check "so does audit: no more" fails says ":50029," portwatch audit --netns self --sample 100ms -o json
     check "an instance has its own port" audited tcp 50032 127.0.0.1 audited@50032.socket audited@.service
-    systemctl start audited.socket
+    check "it can be started" systemctl start audited.socket
     check "an open one is told as a listener" \
-        says '"kind":"listener-in-range"[^}]*"port":50030,' portwatch audit --netns self --sample 100ms -o json
+        says '"kind":"listener-in-range"[^}]*"port":50030,' \
+        portwatch audit --netns self --sample 100ms --ignore configured-in-range -o json
     systemctl stop audited.socket
     systemctl mask -q audited@50032.socket
     check "a masked one is not told" fails says ":50032," portwatch audit --netns self --sample 100ms -o json

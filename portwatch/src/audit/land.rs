@@ -122,6 +122,11 @@ impl Land {
         of_clients.map(|(_, count)| u64::from(*count)).sum()
     }
 
+    /// Whether somebody listens there, so that the connections on it are the listener's own.
+    pub(super) fn listens(&self, port: u16) -> bool {
+        self.listens.contains(&port)
+    }
+
     /// Connections on a port, of whatever kind.
     pub(super) fn connections_on(&self, port: u16) -> u32 {
         self.on_port.get(&port).copied().unwrap_or_default()

@@ -52,7 +52,8 @@ pub(super) fn odds(land: &Land, port: u16, pace: Pace, downtime: Downtime) -> Od
         true => datagrams(land, port, pace, seconds),
         false => connections(land, port, pace, seconds),
     };
-    let own_connections = if land.protocol == Protocol::Tcp { land.connections_on(port) } else { 0 };
+    let own_connections =
+        if land.protocol == Protocol::Tcp && land.listens(port) { land.connections_on(port) } else { 0 };
     Odds {
         restart: if own_connections > 0 { 0.0 } else { now.taken },
         idle_restart: now.taken,
