@@ -38,17 +38,7 @@ pub(crate) fn run(program: &Path) -> Result<bool> {
         ("agent-reads-its-configuration-again", reload),
         ("agent-refuses-a-wrong-configuration", wrong_configuration),
     ];
-    let mut failed = 0;
-    for (name, check) in checks {
-        match check(program) {
-            Ok(words) => println!("ok {name} {words}"),
-            Err(error) => {
-                failed += 1;
-                println!("FAIL {name} {error:#}");
-            }
-        }
-    }
-    Ok(failed == 0)
+    Ok(crate::checks::tell(checks, |check| check(program)))
 }
 
 /// History, why, metrics and an unprivileged tail all tell of the same conflict.

@@ -41,17 +41,7 @@ pub(crate) fn run(program: &Path) -> Result<bool> {
         // Changes what is reserved, so it is the last.
         ("audit-advice", advice),
     ];
-    let mut failed = 0;
-    for (name, check) in checks {
-        match check(program, &scene) {
-            Ok(words) => println!("ok {name} {words}"),
-            Err(error) => {
-                failed += 1;
-                println!("FAIL {name} {error:#}");
-            }
-        }
-    }
-    Ok(failed == 0)
+    Ok(crate::checks::tell(checks, |check| check(program, &scene)))
 }
 
 /// All of them in both namespaces, each with its process, and nobody else.
@@ -116,11 +106,29 @@ fn configured(program: &Path, scene: &Scene) -> Result<String> {
     told.sort();
     let expected = ["tcp 42700-42700 command-line", "tcp 42720-42729 file", "udp 42710-42710 file"];
     ensure!(told == expected, "{expected:?} are not open, and told is {told:?}");
+    has_lost(program, scene)?;
     let missing = portwatch(program, &["audit", "--file", "/nonexistent/ports"])?;
     ensure!(missing.status.code() == Some(2), "a list that is not there is wrong usage: {}", missing.status);
     let unknown = portwatch(program, &["audit", "--service", "no-such-service-here"])?;
     ensure!(unknown.status.code() == Some(2), "an unknown service is wrong usage: {}", unknown.status);
     Ok(told.join(", "))
+}
+
+/// A port that is configured and that a client has already: the next start fails for sure.
+fn has_lost(program: &Path, scene: &Scene) -> Result<()> {
+    let port = scene.client_port.to_string();
+    let output = scene.first.within(|| {
+        let mut command = Command::new(program);
+        command
+            .args(["audit", "-o", "json", "--sample", SAMPLE, "--netns", "self", &port])
+            .stdin(Stdio::null());
+        command.output().context("starting portwatch")
+    })?;
+    let audit = parse(&output)?;
+    let all = audit["findings"].as_array().into_iter().flatten();
+    let told = all.filter(|told| told["port"] == scene.client_port).collect::<Vec<_>>();
+    ensure!(told.len() == 1 && told[0]["odds"]["restart"] == 1.0, "a client has {port} now: {told:?}");
+    Ok(())
 }
 
 /// Exit code 3 if there is something, 0 if not, or if that kind is to be left out; 2 for nonsense.

@@ -10,6 +10,7 @@ mod audit;
 mod bench;
 mod case;
 mod cgroup;
+mod checks;
 mod clock;
 mod document;
 mod exhaustion;

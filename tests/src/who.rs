@@ -36,17 +36,7 @@ pub(crate) fn run(program: &Path) -> Result<bool> {
         ("who-unprivileged", unprivileged),
         ("who-table", table),
     ];
-    let mut failed = 0;
-    for (name, check) in checks {
-        match check(program, &scene) {
-            Ok(words) => println!("ok {name} {words}"),
-            Err(error) => {
-                failed += 1;
-                println!("FAIL {name} {error:#}");
-            }
-        }
-    }
-    Ok(failed == 0)
+    Ok(crate::checks::tell(checks, |check| check(program, &scene)))
 }
 
 /// All of them, in both namespaces, those that are only bound on kernels whose sock_diag does not tell of them too.

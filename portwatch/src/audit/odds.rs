@@ -68,6 +68,11 @@ pub(super) fn odds(land: &Land, port: u16, pace: Pace, downtime: Downtime) -> Od
     }
 }
 
+/// The same for a port that somebody has now, and not to listen: nothing has to be reckoned.
+pub(super) fn taken_now(odds: Odds) -> Odds {
+    Odds { restart: 1.0, idle_restart: 1.0, long_stop: 1.0, ..odds }
+}
+
 fn connections(land: &Land, port: u16, pace: Pace, seconds: f64) -> (choice::Chance, choice::Chance) {
     let clients = land.clients() as f64;
     let share = if clients > 0.0 { (pace.connects * seconds / clients).min(1.0) } else { 0.0 };

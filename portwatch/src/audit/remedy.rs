@@ -3,11 +3,9 @@
 use super::look::View;
 use crate::advise::reserve_port;
 use crate::model::{Action, Advice, Finding, FindingKind, Process};
+use crate::owner::free_port::candidates;
 use crate::ports::PortList;
 use crate::text;
-
-/// Numbers below are for privileged programs.
-const FIRST_UNPRIVILEGED: u16 = 1024;
 
 /// A finding of a namespace of which nothing else is known yet.
 pub(super) fn blank(view: &View, kind: FindingKind) -> Finding {
@@ -72,13 +70,10 @@ pub(super) fn move_port(view: &View, from: Option<u16>) -> Advice {
     Advice { action: Action::ChangePort, why, commands: Vec::new() }
 }
 
-/// The next lower number outside the range that nobody listens on, else the next higher one.
+/// The next number outside the range that nobody stands on.
 fn free_port(view: &View, from: Option<u16>) -> Option<u16> {
     let (low, high) = view.range?;
-    let is_free = |port: &u16| view.taken.binary_search(port).is_err();
-    let nearest = from.filter(|port| *port < low).unwrap_or(low);
-    let below = (FIRST_UNPRIVILEGED..nearest).rev().find(is_free);
-    below.or_else(|| (high..=u16::MAX).skip(1).find(is_free))
+    candidates(from.unwrap_or(low), low, high).find(|port| view.taken.binary_search(port).is_err())
 }
 
 /// What comes before a command that acts in the namespace; `None` where no way in is known.

@@ -48,14 +48,26 @@ fn finding(
         last_time: one.last_time,
         count: one.count,
     });
+    let is_used = first == last
+        && view.land(transport(one.protocol)).is_some_and(|(land, _)| land.used().any(|port| port == first));
+    // Of those on the port the number is known here, not the address.
+    let is_taken = is_used && one.address.is_none_or(|address| address.is_unspecified());
     // A socket unit keeps its socket while its service restarts.
     let unit = one.unit.as_deref().filter(|_| one.by != ConfiguredBy::SystemdSocket);
     if first == last
         && let Some((land, pace)) = view.land(transport(one.protocol))
     {
-        finding.odds = Some(odds::odds(land, first, *pace, known.downtime(unit)));
+        let odds = odds::odds(land, first, *pace, known.downtime(unit));
+        finding.odds = Some(if is_taken { odds::taken_now(odds) } else { odds });
     }
     finding.why = why(view, one, (first, last), at_risk);
+    if is_used {
+        finding.why.push_str(if is_taken {
+            "; somebody is on it now who does not listen: a start fails until they are gone"
+        } else {
+            "; somebody is on it now who does not listen: a start fails if it is at that address"
+        });
+    }
     finding.advice = if first == last {
         remedy::for_port(view, first, None)
     } else {
@@ -81,16 +93,16 @@ fn why(view: &View, one: &Configured, (first, last): (u16, u16), at_risk: usize)
         ConfiguredBy::Kubelet => format!("{} listens on", one.name),
         ConfiguredBy::File | ConfiguredBy::CommandLine => "it was asked about".to_owned(),
         ConfiguredBy::PastVictim => {
-            let times = one.count.unwrap_or(1);
-            format!("{} was refused, {times} times by the history, its port", one.name)
+            let times = match one.count {
+                Some(count) if count > 1 => format!("{count} times"),
+                _ => "once".to_owned(),
+            };
+            format!("{} was refused {times}, by the history, its port", one.name)
         }
     };
     let range = format!("out of {low}-{high}, from which the kernel gives ports to clients");
     if first != last {
         return format!("{what} {first}-{last}; {at_risk} of these are {range}");
     }
-    let is_used =
-        view.land(transport(one.protocol)).is_some_and(|(land, _)| land.used().any(|port| port == first));
-    let now = if is_used { "; somebody is on it now who does not listen" } else { "" };
-    format!("{what} {first}, which is {range}{now}")
+    format!("{what} {first}, which is {range}")
 }

@@ -42,7 +42,6 @@ impl Memory {
 /// Looks in the namespace of the calling thread. TCP sockets that are only bound are not in the tables before Linux 6.8.
 fn find(wanted: &WantedPort) -> Option<u16> {
     let reserved = PortList::parse(&netns::reserved_here().ok()?).ok()?;
-    let named = fs::read_to_string("/etc/services").map(|text| named(&text)).unwrap_or_default();
     let protocol = Protocol::from_wire(wanted.protocol)?;
     let protocols = match protocol {
         Protocol::Mptcp => &[Protocol::Tcp][..],
@@ -52,15 +51,20 @@ fn find(wanted: &WantedPort) -> Option<u16> {
         let tables = socket_tables::read(port, protocols);
         tables.unreadable.is_empty() && tables.entries.is_empty()
     };
-    candidates(wanted)
-        .filter(|port| !reserved.contains(*port) && !named.contains(port))
+    let WantedPort { port, low, high, .. } = *wanted;
+    candidates(port, low, high)
+        .filter(|port| !reserved.contains(*port))
         .take(TRIES)
         .find(|port| is_free(*port))
 }
 
-/// Ports outside the ephemeral range, the nearest first; of two equally near the one above.
-fn candidates(wanted: &WantedPort) -> impl Iterator<Item = u16> {
-    let WantedPort { port, low, high, .. } = *wanted;
+/// Ports outside the ephemeral range that no services file names, the nearest first; of two equally near the one above.
+pub(crate) fn candidates(port: u16, low: u16, high: u16) -> impl Iterator<Item = u16> {
+    let named = fs::read_to_string("/etc/services").map(|text| named(&text)).unwrap_or_default();
+    nearest(port, low, high).filter(move |port| !named.contains(port))
+}
+
+fn nearest(port: u16, low: u16, high: u16) -> impl Iterator<Item = u16> {
     let both = move |by: u16| [port.checked_add(by), port.checked_sub(by)];
     let all = (1..=u16::MAX).flat_map(both).flatten();
     all.filter(move |port| *port >= FIRST && !(low..=high).contains(port))
@@ -84,7 +88,7 @@ mod tests {
     }
 
     fn first(port: u16, low: u16, high: u16) -> Vec<u16> {
-        candidates(&wanted(port, low, high)).take(3).collect()
+        nearest(port, low, high).take(3).collect()
     }
 
     #[test]

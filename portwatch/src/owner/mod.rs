@@ -6,7 +6,7 @@ mod cgroup_id;
 mod clock;
 mod containers;
 mod descriptors;
-mod free_port;
+pub(crate) mod free_port;
 pub mod namespaces;
 pub mod netns;
 mod patience;

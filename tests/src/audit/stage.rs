@@ -32,6 +32,8 @@ pub(super) struct Scene {
     pub(super) first: Netns,
     pub(super) second: Netns,
     pub(super) truth: Vec<Truth>,
+    /// In the range, and a client's.
+    pub(super) client_port: u16,
     cast: Vec<Actor>,
 }
 
@@ -64,7 +66,7 @@ impl Scene {
 pub(super) fn set() -> Result<Scene> {
     let (first, second) = (Netns::new(RANGE)?, Netns::new(RANGE)?);
     first.within(|| super::judge::reserve(&RESERVED_PORT.to_string()))?;
-    let mut scene = Scene { first, second, truth: Vec::new(), cast: Vec::new() };
+    let mut scene = Scene { first, second, truth: Vec::new(), client_port: 0, cast: Vec::new() };
     let here = scene.first.inode;
     for (comm, transport, port) in [
         ("audit-web", Tcp4, 42_050),
@@ -95,7 +97,8 @@ fn harmless(scene: &mut Scene) -> Result<()> {
     }
     let mut client = Actor::start(&scene.first, OsStr::new("audit-client"))?;
     let socket = client.open(Tcp4, &[])?;
-    client.must(&Command::Connect(socket, Tcp4.loopback(SAFE_PORT)))?;
+    let connects = client.must(&Command::Connect(socket, Tcp4.loopback(SAFE_PORT)))?;
+    scene.client_port = connects.reply.local.context("a client without a local address")?.port();
     let socket = client.open(Udp4, &[])?;
     client.must(&Command::SendTo(socket, Udp4.loopback(SAFE_PORT)))?;
     let socket = client.open(Tcp4, &[])?;

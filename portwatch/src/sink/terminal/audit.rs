@@ -1,5 +1,6 @@
 //! An audit for people: a line a port that may be lost, then what is odd about the settings, then the namespaces.
 
+use super::cells::{self, GAP};
 use super::wide::wrap;
 use super::{BOLD, COMMAND, CULPRIT, DIM, Form, words};
 use crate::model::{Action, Audit, AuditedNamespace, Finding, FindingKind, Process};
@@ -7,7 +8,6 @@ use crate::text::{self, printable};
 use anstyle::Style;
 use std::io::{self, Write};
 
-const GAP: &str = "  ";
 /// Room for `tcp 30000-32767`, `12.3 %` and `namespace`.
 const PORT: usize = 15;
 const ODDS: usize = 7;
@@ -121,16 +121,7 @@ impl Columns {
 
     fn line(self, out: &mut impl Write, cells: &[String; 6], styles: [Style; 6]) -> io::Result<()> {
         let widths = [PORT, self.who, ODDS, self.idle, self.long, self.netns];
-        let last = widths.iter().rposition(|width| *width > 0).unwrap_or_default();
-        for (at, ((cell, width), style)) in cells.iter().zip(widths).zip(styles).enumerate() {
-            if width == 0 {
-                continue;
-            }
-            let cell = text::truncate(cell, width);
-            let blank = if at == last { 0 } else { width.saturating_sub(text::width(&cell)) + GAP.len() };
-            write!(out, "{style}{cell}{style:#}{:blank$}", "")?;
-        }
-        writeln!(out)
+        cells::line(out, cells, widths, styles)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The history for people: a line a conflict, or a line a group. Times are whole, for what is past needs its day.
 
+use super::cells::{self, GAP};
 use super::{BOLD, CULPRIT, DIM, words};
 use crate::model::{Conflict, SummaryRow};
 use crate::text;
@@ -8,7 +9,6 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use std::io::{self, Write};
 
-const GAP: &str = "  ";
 /// Refusals of one conflict.
 const COUNT: usize = 5;
 
@@ -94,16 +94,7 @@ fn write_line(
 ) -> io::Result<()> {
     let Columns { time, victim, wanted, holder, cause, id } = columns;
     let widths = [time, COUNT, victim, wanted, holder, cause, id];
-    let last = widths.iter().rposition(|width| *width > 0).unwrap_or_default();
-    for (at, ((cell, width), style)) in cells.iter().zip(widths).zip(styles).enumerate() {
-        if width == 0 {
-            continue;
-        }
-        let cell = text::truncate(cell, width);
-        let blank = if at == last { 0 } else { width.saturating_sub(text::width(&cell)) + GAP.len() };
-        write!(out, "{style}{cell}{style:#}{:blank$}", "")?;
-    }
-    writeln!(out)
+    cells::line(out, cells, widths, styles)
 }
 
 /// Groups, a line each.

@@ -2,6 +2,7 @@
 //! where they are not wanted.
 
 mod audit;
+mod cells;
 mod held;
 mod history;
 mod reserved;
