@@ -1,32 +1,18 @@
-//! `cargo xtask bench`: what a port costs with each backend against none, in guest instructions.
+//! What a port costs with each backend against none, in guest instructions.
 //!
 //! Deterministic: under QEMU's instruction counting a guest nanosecond is one instruction.
 
 use std::fmt::Write as _;
-use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 
+use super::Args;
 use crate::build;
 use crate::kernels::{self, Arch};
-use crate::project;
 use crate::vm::{Machine, run_guest};
 
-/// Count what a connection costs with portwatch and without
-#[derive(clap::Args, Debug)]
-pub(crate) struct Args {
-    /// Series of the kernel; repeat for more
-    #[arg(long, default_value = "6.12")]
-    kernel: Vec<String>,
-    /// Write the table into README.md
-    #[arg(long)]
-    update_readme: bool,
-}
-
 const BACKENDS: [&str; 4] = ["none", "fexit", "kprobe", "tracepoint"];
-const OPEN: &str = "<!-- bench -->";
-const CLOSE: &str = "<!-- /bench -->";
 
 /// One measurement.
 #[derive(Debug, PartialEq)]
@@ -37,17 +23,13 @@ struct Row {
     spread: f64,
 }
 
-pub(crate) fn run(args: &Args) -> Result<()> {
+pub(super) fn section(args: &Args) -> Result<String> {
     let mut tables = String::new();
-    for series in &args.kernel {
+    for series in args.kernels() {
         let (release, rows) = measure(series)?;
         writeln!(tables, "{}", table(&release, &rows)?)?;
     }
-    println!("{tables}");
-    if args.update_readme {
-        update_readme(tables.trim())?;
-    }
-    Ok(())
+    Ok(tables)
 }
 
 fn measure(series: &str) -> Result<(String, Vec<Row>)> {
@@ -102,16 +84,6 @@ fn table(release: &str, rows: &[Row]) -> Result<String> {
         )?;
     }
     Ok(out)
-}
-
-fn update_readme(tables: &str) -> Result<()> {
-    let path = project::root().join("README.md");
-    let text = fs::read_to_string(&path)?;
-    let (before, rest) = text.split_once(OPEN).with_context(|| format!("README.md has no line {OPEN}"))?;
-    let (_, after) = rest.split_once(CLOSE).with_context(|| format!("README.md has no line {CLOSE}"))?;
-    fs::write(&path, format!("{before}{OPEN}\n{tables}\n{CLOSE}{after}"))?;
-    println!("README.md updated");
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,0 +1,59 @@
+//! `cargo xtask bench`: what portwatch costs and how it holds up, measured; one file a part. Each part gives its section of
+//! docs/performance.md.
+
+mod document;
+mod instructions;
+
+use anyhow::Result;
+
+/// Measure what portwatch costs
+#[derive(clap::Args, Debug)]
+pub(crate) struct Args {
+    /// Only this part; repeat for more
+    #[arg(long, value_parser = clap::builder::PossibleValuesParser::new(PARTS.iter().map(|part| part.name)))]
+    part: Vec<String>,
+    /// Only kernels of this series, where a part has machines; repeat for more
+    #[arg(long, value_parser = ["6.1", "6.12", "7.x"])]
+    kernel: Vec<String>,
+    /// Write what was measured into docs/performance.md
+    #[arg(long)]
+    update_docs: bool,
+}
+
+/// The kernels of the machines, unless told otherwise.
+const KERNELS: [&str; 3] = ["6.1", "6.12", "7.x"];
+
+impl Args {
+    /// The kernels to measure on.
+    fn kernels(&self) -> Vec<&str> {
+        if self.kernel.is_empty() {
+            KERNELS.to_vec()
+        } else {
+            self.kernel.iter().map(String::as_str).collect()
+        }
+    }
+}
+
+/// Something to measure.
+struct Part {
+    /// As on the command line and in the marks of docs/performance.md.
+    name: &'static str,
+    /// Measures, and tells it in Markdown.
+    measure: fn(&Args) -> Result<String>,
+}
+
+/// In the order of docs/performance.md.
+const PARTS: &[Part] = &[Part { name: "instructions", measure: instructions::section }];
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    for part in
+        PARTS.iter().filter(|part| args.part.is_empty() || args.part.iter().any(|name| name == part.name))
+    {
+        let section = (part.measure)(args)?;
+        println!("{section}");
+        if args.update_docs {
+            document::update(part.name, &section)?;
+        }
+    }
+    Ok(())
+}
