@@ -6,6 +6,7 @@
 
 pub mod code;
 pub mod counter;
+mod layout;
 pub mod map;
 pub mod offsets;
 #[cfg(feature = "user")]
@@ -14,6 +15,6 @@ pub mod record;
 
 pub use offsets::Offsets;
 pub use record::{
-    Assignment, Attempt, Call, CallKey, Holder, LastOwner, PortKey, Process, ProcessKey, Refusal, Socket,
-    Task, Tuning,
+    Assignment, Attempt, Bucket, Call, CallKey, Holder, LastOwner, PortKey, Process, ProcessKey, Recent,
+    Refusal, Socket, Task, Tuning,
 };

@@ -205,6 +205,10 @@ offsets! {
     task_mm: "task_struct.mm" Byte Required;
     /// Credentials.
     task_cred: "task_struct.cred" Byte Required;
+    /// Its cgroups, of every hierarchy.
+    task_cgroups: "task_struct.cgroups" Byte Optional;
+    /// The one of cgroup v2.
+    cgroups_default: "css_set.dfl_cgrp" Byte Optional;
     /// Effective uid.
     cred_euid: "cred.euid" Byte Required;
     /// Start of the arguments.

@@ -45,6 +45,27 @@ pub struct Assignment {
     pub how: u8,
 }
 
+/// Where `PORTS` keeps the records of some sockets: the value of `PORTS`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Bucket {
+    /// Addresses of the sockets; 0 where there is room. An odd one is being written.
+    pub keys: [u64; WAYS],
+    /// Sockets that found no room here and are in `SPILL`.
+    pub spilled: u64,
+    /// Their records, in the same order.
+    pub records: [Assignment; WAYS],
+}
+
+/// Sockets in one bucket of `PORTS`: a power of two.
+pub const WAYS: usize = 4;
+
+/// The bucket of a socket in a table of `1 << bits` of them.
+#[inline(always)]
+pub const fn bucket_of(sk: u64, bits: u32) -> u32 {
+    (sk.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - bits)) as u32
+}
+
 /// A socket as the kernel had it in the moment of the event.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -203,6 +224,16 @@ pub struct ProcessKey {
     pub pad: u32,
 }
 
+/// The process that was given a port last on a CPU: the value of `RECENT`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Recent {
+    /// Which.
+    pub process: ProcessKey,
+    /// When it was last looked up in `PROCESS`.
+    pub asked_ns: u64,
+}
+
 /// A thread inside a [`function`] of the kernel: the key of `CALLS`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -276,20 +307,8 @@ pub struct Tuning {
     pub datagrams: u32,
     /// 1: the kernel preempts programs, so that hooks of processes have stand-ins too.
     pub preempts: u32,
+    /// `PORTS` has `1 << bucket_bits` buckets; 0: the kernel has no atomic exchange, and all records are in `SPILL`.
+    pub bucket_bits: u32,
+    /// 1: hooks of functions can have their arguments as plain numbers from a helper (5.17+).
+    pub function_arguments: u32,
 }
-
-const _: () = {
-    assert!(size_of::<Task>() == 48 && align_of::<Task>() == 8);
-    assert!(size_of::<Assignment>() == 72 && align_of::<Assignment>() == 8);
-    assert!(size_of::<Socket>() == 96 && align_of::<Socket>() == 8);
-    assert!(size_of::<Process>() == 56 + ARGV_BYTES && align_of::<Process>() == 8);
-    assert!(size_of::<Holder>() == 192 && align_of::<Holder>() == 8);
-    assert!(size_of::<Refusal>() == 184 && align_of::<Refusal>() == 8);
-    assert!(size_of::<PortKey>() == 8 && align_of::<PortKey>() == 4);
-    assert!(size_of::<LastOwner>() == 120 && align_of::<LastOwner>() == 8);
-    assert!(size_of::<ProcessKey>() == 16 && align_of::<ProcessKey>() == 8);
-    assert!(size_of::<Attempt>() == 48 + 2 * 192 && align_of::<Attempt>() == 8);
-    assert!(size_of::<CallKey>() == 8 && align_of::<CallKey>() == 4);
-    assert!(size_of::<Call>() == 16 && align_of::<Call>() == 8);
-    assert!(size_of::<Tuning>() == 12 && align_of::<Tuning>() == 4);
-};

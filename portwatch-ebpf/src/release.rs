@@ -1,40 +1,37 @@
 //! A socket let go of its port, or handed it to its TIME_WAIT stand-in.
 
 use aya_ebpf::helpers::bpf_ktime_get_boot_ns;
-use portwatch_common::{Assignment, LastOwner, PortKey, Socket, counter};
+use portwatch_common::{LastOwner, PortKey, Socket};
 
-use crate::maps::{DATAGRAMS, LAST, PORTS, count};
-use crate::sock;
+use crate::maps::{DATAGRAMS, LAST};
+use crate::{sock, table};
 
 /// The socket, or its TIME_WAIT stand-in, has no port any more.
 #[inline(always)]
 pub(crate) fn released(sk: u64) {
-    // Most releases on a server are of accepted sockets, which have no record: a failed delete is the normal case.
-    let _ = PORTS.remove(sk);
+    table::remove(sk);
 }
 
 /// The kernel had no port to give, and the record was made before it looked for one.
 #[inline(always)]
 pub(crate) fn never_given(sk: u64) {
-    let _ = PORTS.remove(sk);
+    table::remove(sk);
     let _ = DATAGRAMS.remove(sk);
 }
 
 /// The kernel replaced the socket by a TIME_WAIT one, which keeps the port and knows no owner.
 #[inline(always)]
 pub(crate) fn handed_over(sk: u64, time_wait: u64) {
-    let Some(record) = PORTS.get_ptr(sk) else { return };
-    // SAFETY: a map value; the socket is locked, so nobody releases its port meanwhile.
-    let assignment: &Assignment = unsafe { &*record };
-    if PORTS.insert(time_wait, assignment, 0).is_err() {
-        count(counter::PORTS_FULL);
+    if let Some(record) = table::find(sk) {
+        // SAFETY: a map value; the socket is locked, so nobody else changes it meanwhile.
+        table::insert(time_wait, unsafe { &*record });
     }
 }
 
 /// Keeps the record under the port, with the addresses that identify the connection.
 #[inline(never)]
 pub(crate) fn remember(sk: *const u8) {
-    let Some(record) = PORTS.get_ptr(sk as u64) else { return };
+    let Some(record) = table::find(sk as u64) else { return };
     let mut socket = Socket::default();
     sock::endpoints(sk, &mut socket);
     let last = LastOwner {

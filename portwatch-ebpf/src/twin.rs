@@ -12,13 +12,11 @@ use crate::maps::{SEEN, constant, count};
 #[derive(Clone, Copy)]
 #[repr(u32)]
 pub(crate) enum Hook {
-    PutPort = 0,
-    TimeWait,
+    TimeWait = 0,
     TcpPortEnter,
     TcpPort,
     UdpPortEnter,
     UdpPort,
-    UdpUnhash,
     Autobind,
     Connect,
     Begins,

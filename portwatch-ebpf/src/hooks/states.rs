@@ -5,7 +5,7 @@ use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 use portwatch_common::record::{how, operation};
 
-use crate::assign::{Earlier, record};
+use crate::assign::{Earlier, Given, record};
 use crate::field::{Probed, field, number};
 use crate::sock::{self, IPPROTO_TCP, TCP_LISTEN};
 use crate::twin::{self, Hook};
@@ -53,11 +53,11 @@ pub(super) fn matters(ctx: &BtfTracePointContext) -> bool {
 #[inline(always)]
 pub(super) fn changes(ctx: &BtfTracePointContext) {
     match states(ctx) {
-        (TCP_CLOSE, TCP_SYN_SENT) => chosen(ctx.arg(0), how::CONNECT),
+        (TCP_CLOSE, TCP_SYN_SENT) => chosen(number(ctx, 0) as *const u8, how::CONNECT),
         (TCP_SYN_SENT, TCP_CLOSE) => given_up(number(ctx, 0)),
-        (TCP_CLOSE, TCP_LISTEN) => chosen(ctx.arg(0), how::LISTEN),
+        (TCP_CLOSE, TCP_LISTEN) => chosen(number(ctx, 0) as *const u8, how::LISTEN),
         // These may have left a TIME_WAIT socket behind, which keeps the port and knows no owner.
-        _ => release::remember(ctx.arg(0)),
+        _ => release::remember(number(ctx, 0) as *const u8),
     }
 }
 
@@ -65,7 +65,7 @@ pub(super) fn changes(ctx: &BtfTracePointContext) {
 #[btf_tracepoint(function = "tcp_destroy_sock")]
 pub(crate) fn destroy(ctx: BtfTracePointContext) -> i32 {
     twin::seen(Hook::Destroy, ctx.arg(0));
-    release::released(ctx.arg(0));
+    release::released(number(&ctx, 0));
     0
 }
 
@@ -75,7 +75,8 @@ fn chosen(sk: *const u8, how: u8) {
     let port: u16 = field!(Probed, sk, skc_num);
     // The outer socket of MPTCP holds no port itself.
     if port == 0 && sock::protocol(sk) == IPPROTO_TCP {
-        record::<Probed>(sk, IPPROTO_TCP, 0, how, Earlier::Replace);
+        let given = Given { protocol: IPPROTO_TCP, port: 0, how };
+        record::<Probed>(sk, sk as u64, given, Earlier::Replace);
     }
 }
 

@@ -7,6 +7,7 @@ use aya_ebpf::macros::{btf_tracepoint, tracepoint};
 use aya_ebpf::programs::{BtfTracePointContext, TracePointContext};
 
 use super::{states, tracepoint as lead};
+use crate::field::number;
 use crate::release;
 use crate::twin::{Hook, is_missed};
 
@@ -23,7 +24,7 @@ pub(crate) fn set_state_2(ctx: BtfTracePointContext) -> i32 {
 #[btf_tracepoint(function = "tcp_destroy_sock")]
 pub(crate) fn destroy_2(ctx: BtfTracePointContext) -> i32 {
     if is_missed(Hook::Destroy, ctx.arg(0)) {
-        release::released(ctx.arg(0));
+        release::released(number(&ctx, 0));
     }
     0
 }

@@ -17,8 +17,8 @@ pub enum Backend {
 /// What a hook attaches to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// Entry of a kernel function.
-    Fentry(&'static str),
+    /// Entry of the first of these kernel functions that exists.
+    Fentry(&'static [&'static str]),
     /// Exit of a kernel function with that many parameters.
     Fexit(&'static str, u32),
     /// A tracepoint with typed arguments.
@@ -36,8 +36,8 @@ impl Target {
     #[must_use]
     pub fn function(self) -> Option<&'static str> {
         match self {
-            Self::Fentry(function) | Self::Fexit(function, _) | Self::Kretprobe(function) => Some(function),
-            Self::Kprobe(functions) => functions.first().copied(),
+            Self::Fexit(function, _) | Self::Kretprobe(function) => Some(function),
+            Self::Fentry(functions) | Self::Kprobe(functions) => functions.first().copied(),
             Self::BtfTracepoint(_) | Self::Syscall(_) => None,
         }
     }
@@ -103,15 +103,16 @@ const fn optional(program: &'static str, target: Target, without: &'static str) 
 }
 
 const FEXIT: &[Hook] = &[
-    needed("csk_get_port_enter", Target::Fentry("inet_csk_get_port")).or_if_preempted("csk_get_port_enter_2"),
-    needed("udp_get_port_enter", Target::Fentry("udp_lib_get_port")).or_if_preempted("udp_get_port_enter_2"),
+    needed("csk_get_port_enter", Target::Fentry(&["inet_csk_get_port"]))
+        .or_if_preempted("csk_get_port_enter_2"),
+    needed("udp_get_port_enter", Target::Fentry(&["udp_lib_get_port"]))
+        .or_if_preempted("udp_get_port_enter_2"),
     needed("saddr_equal", Target::Fexit("inet_rcv_saddr_equal", 3)),
     optional("bind_conflict", Target::Fexit("inet_bind_conflict", 6), WITHOUT_BIND_CONFLICT),
-    needed("put_port", Target::Fexit("inet_put_port", 1)).or("put_port_2"),
-    needed("udp_unhash", Target::Fexit("udp_lib_unhash", 1)).or_if_preempted("udp_unhash_2"),
-    needed("twsk_alloc", Target::Fexit("inet_twsk_alloc", 3)).or("twsk_alloc_2"),
-    needed("twsk_unhash", Target::Fexit("inet_twsk_bind_unhash", 2)),
-    needed("autobind", Target::Fentry("inet_autobind")).or_if_preempted("autobind_2"),
+    needed("destruct", Target::Fentry(&["inet_sock_destruct"])),
+    needed("time_wait", Target::Fentry(TIME_WAIT_ENTERS)).or("time_wait_2"),
+    needed("time_wait_end", Target::Fentry(&["inet_twsk_bind_unhash"])),
+    needed("autobind", Target::Fentry(&["inet_autobind"])).or_if_preempted("autobind_2"),
     needed("csk_get_port", Target::Fexit("inet_csk_get_port", 2)).or_if_preempted("csk_get_port_2"),
     needed("udp_get_port", Target::Fexit("udp_lib_get_port", 3)).or_if_preempted("udp_get_port_2"),
     needed("hash_connect", Target::Fexit("inet_hash_connect", 2)).or_if_preempted("hash_connect_2"),
@@ -130,7 +131,7 @@ const KPROBE: &[Hook] = &[
     optional("kr_judge", Target::Kretprobe("inet_bind_conflict"), WITHOUT_BIND_CONFLICT),
     optional("kp_judge", Target::Kprobe(&["inet_bind_conflict"]), WITHOUT_BIND_CONFLICT),
     needed("kp_destruct", Target::Kprobe(&["inet_sock_destruct"])),
-    needed("kp_time_wait", Target::Kprobe(&["inet_twsk_hashdance_schedule", "inet_twsk_hashdance"])),
+    needed("kp_time_wait", Target::Kprobe(TIME_WAIT_ENTERS)),
     needed("kp_time_wait_end", Target::Kprobe(&["inet_twsk_bind_unhash"])),
     needed("kr_tcp_port", Target::Kretprobe("inet_csk_get_port")),
     needed("kp_tcp_port", Target::Kprobe(&["inet_csk_get_port"])),
@@ -147,6 +148,9 @@ const KPROBE: &[Hook] = &[
     optional("kr_bind", Target::Kretprobe("inet6_bind"), WITHOUT_BIND6),
     optional("kp_bind", Target::Kprobe(&["inet6_bind"]), WITHOUT_BIND6),
 ];
+
+/// The first since 6.12.
+const TIME_WAIT_ENTERS: &[&str] = &["inet_twsk_hashdance_schedule", "inet_twsk_hashdance"];
 
 const WITHOUT_BIND: &str = "SCTP over IPv4";
 const WITHOUT_BIND6: &str = "SCTP over IPv6";

@@ -10,21 +10,7 @@ use super::backend::{Backend, Hook, SNAPSHOT, Target};
 use super::kernel::Kernel;
 use super::object;
 use super::reason::Reason;
-
-/// Sizes that the user may set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sizes {
-    /// Sockets with a port at one time.
-    pub ports: u32,
-    /// Bytes of the ring buffer: a power of two, at least a page.
-    pub ring: u32,
-}
-
-impl Default for Sizes {
-    fn default() -> Self {
-        Self { ports: map::PORTS_ENTRIES, ring: map::EVENTS_BYTES }
-    }
-}
+use super::sizes::Sizes;
 
 /// A loaded object with its hooks attached.
 #[derive(Debug)]
@@ -55,18 +41,22 @@ pub fn attach(backend: Backend, kernel: &Kernel, sizes: Sizes) -> Result<Attache
 
 /// Loads the object with nothing attached.
 pub(super) fn load(backend: Backend, kernel: &Kernel, sizes: Sizes) -> Result<Ebpf, Reason> {
-    let bytes = object::bytes().map_err(|error| Reason::object(&error))?;
+    let bytes = object::bytes(kernel).map_err(|error| Reason::object(&error))?;
+    let room = sizes.room(kernel.has_atomic_exchange());
     let tuning = Tuning {
         task_btf: u32::from(kernel.has_task_btf()),
         datagrams: u32::from(backend.keeps_datagrams_apart()),
         preempts: u32::from(kernel.preempts),
+        bucket_bits: room.bucket_bits,
+        function_arguments: u32::from(kernel.has_function_arguments()),
     };
     let offsets: &Offsets = &kernel.offsets;
     EbpfLoader::new()
         .btf(Some(&kernel.typed))
         .override_global(map::OFFSETS_GLOBAL, offsets, true)
         .override_global(map::TUNING_GLOBAL, &tuning, true)
-        .map_max_entries(map::PORTS, sizes.ports)
+        .map_max_entries(map::PORTS, room.buckets())
+        .map_max_entries(map::SPILL, room.spill)
         .map_max_entries(map::EVENTS, sizes.ring)
         .verifier_log_level(VerifierLogLevel::STATS)
         .load(&bytes)
@@ -88,8 +78,8 @@ fn attach_programs(ebpf: &mut Ebpf, hook: &Hook, kernel: &Kernel) -> Result<(), 
 fn attach_program(ebpf: &mut Ebpf, name: &'static str, hook: &Hook, kernel: &Kernel) -> Result<(), Reason> {
     let program = ebpf.program_mut(name).ok_or_else(|| Reason::missing_program(name))?;
     let attached = match hook.target {
-        Target::Fentry(function) => <&mut FEntry>::try_from(program).and_then(|program| {
-            program.load(function, &kernel.typed)?;
+        Target::Fentry(functions) => <&mut FEntry>::try_from(program).and_then(|program| {
+            program.load(kernel.first_of(functions), &kernel.typed)?;
             program.attach().map(drop)
         }),
         Target::Fexit(function, _) => <&mut FExit>::try_from(program).and_then(|program| {

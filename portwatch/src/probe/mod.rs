@@ -10,6 +10,7 @@ pub mod object;
 mod program_info;
 pub mod prototype;
 pub mod reason;
+mod sizes;
 mod skipped;
 mod snapshot;
 mod tables;
@@ -26,9 +27,9 @@ use crate::rule::Era;
 
 pub use backend::Backend;
 pub use kernel::Kernel;
-pub use load::Sizes;
 pub use program_info::ProgramRuns;
 pub use reason::Reason;
+pub use sizes::Sizes;
 pub use snapshot::{OpenSocket, Snapshot, open_sockets};
 pub use tables::{Assignments, Counters, Table};
 
@@ -171,6 +172,6 @@ impl Probe {
     /// Size and fill of the kernel side's tables. Counting walks every entry: for `doctor`, not for a loop.
     #[must_use]
     pub fn tables(&self) -> Vec<Table> {
-        Table::all(&self.assignments)
+        Table::all(&self.assignments, self.counters().get("ports_held"))
     }
 }

@@ -27,12 +27,8 @@ const FUNCTIONS: &[&str] = &[
     // As 6.18 calls them.
     "bool inet_bind_conflict(const struct sock *sk, struct sock *sk2, kuid_t uid, bool relax, bool reuseport_cb_ok, \
      bool reuseport_ok)",
-    "void inet_put_port(struct sock *sk)",
-    "void udp_lib_unhash(struct sock *sk)",
     "void inet_sock_destruct(struct sock *sk)",
     "void exit_files(struct task_struct *tsk)",
-    "struct inet_timewait_sock *inet_twsk_alloc(const struct sock *sk, struct inet_timewait_death_row *dr, \
-     const int state)",
     "void inet_twsk_hashdance(struct inet_timewait_sock *tw, struct sock *sk, struct inet_hashinfo *hashinfo)",
     "void inet_twsk_hashdance_schedule(struct inet_timewait_sock *tw, struct sock *sk, struct inet_hashinfo *hashinfo, \
      int timeo)",
@@ -132,10 +128,10 @@ impl Subject {
     /// What a hook relies on, under the name that this kernel has for it.
     fn of(hook: &Hook, kernel: &Kernel) -> Option<Self> {
         match hook.target {
-            Target::Fentry(function) | Target::Fexit(function, _) | Target::Kretprobe(function) => {
-                Some(Self::Function(function))
+            Target::Fexit(function, _) | Target::Kretprobe(function) => Some(Self::Function(function)),
+            Target::Fentry(functions) | Target::Kprobe(functions) => {
+                Some(Self::Function(kernel.first_of(functions)))
             }
-            Target::Kprobe(functions) => Some(Self::Function(kernel.first_of(functions))),
             Target::BtfTracepoint(name) => Some(Self::Tracepoint(name)),
             Target::Syscall(_) => None,
         }

@@ -99,7 +99,7 @@ impl Reason {
 
     pub(super) fn hook(hook: &Hook, error: &ProgramError) -> Self {
         let at = match hook.target {
-            Target::Fentry(function) => format!("fentry {function}"),
+            Target::Fentry(functions) => format!("fentry {}", functions.join(" or ")),
             Target::Fexit(function, _) => format!("fexit {function}"),
             Target::BtfTracepoint(name) => format!("tp_btf {name}"),
             Target::Syscall(name) => format!("tracepoint syscalls:{name}"),
