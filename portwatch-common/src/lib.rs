@@ -4,6 +4,7 @@
 //! so that any bytes are a valid value of every type and decoding can never be undefined behaviour.
 #![no_std]
 
+pub mod bucket;
 pub mod code;
 pub mod counter;
 mod layout;
@@ -13,8 +14,9 @@ pub mod offsets;
 mod pod;
 pub mod record;
 
+pub use bucket::Bucket;
 pub use offsets::Offsets;
 pub use record::{
-    Assignment, Attempt, Bucket, Call, CallKey, Holder, LastOwner, PortKey, Process, ProcessKey, Recent,
-    Refusal, Socket, Task, Tuning,
+    Assignment, Attempt, Call, Holder, LastOwner, PortKey, Process, ProcessKey, Recent, Refusal, Socket,
+    Task, Tuning,
 };

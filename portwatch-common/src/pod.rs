@@ -10,4 +10,4 @@ macro_rules! pod {
     };
 }
 
-pod!(Assignment, Bucket, LastOwner, Offsets, PortKey, ProcessKey, Tuning);
+pod!(Assignment, Bucket<Assignment>, LastOwner, Offsets, PortKey, ProcessKey, Tuning);

@@ -45,27 +45,6 @@ pub struct Assignment {
     pub how: u8,
 }
 
-/// Where `PORTS` keeps the records of some sockets: the value of `PORTS`.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Bucket {
-    /// Addresses of the sockets; 0 where there is room. An odd one is being written.
-    pub keys: [u64; WAYS],
-    /// Sockets that found no room here and are in `SPILL`.
-    pub spilled: u64,
-    /// Their records, in the same order.
-    pub records: [Assignment; WAYS],
-}
-
-/// Sockets in one bucket of `PORTS`: a power of two.
-pub const WAYS: usize = 4;
-
-/// The bucket of a socket in a table of `1 << bits` of them.
-#[inline(always)]
-pub const fn bucket_of(sk: u64, bits: u32) -> u32 {
-    (sk.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - bits)) as u32
-}
-
 /// A socket as the kernel had it in the moment of the event.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -234,16 +213,6 @@ pub struct Recent {
     pub asked_ns: u64,
 }
 
-/// A thread inside a [`function`] of the kernel: the key of `CALLS`.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct CallKey {
-    /// Thread id.
-    pub tid: u32,
-    /// [`function`].
-    pub function: u32,
-}
-
 /// What is known at the entry of a function and needed at its return: the value of `CALLS`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -307,7 +276,7 @@ pub struct Tuning {
     pub datagrams: u32,
     /// 1: the kernel preempts programs, so that hooks of processes have stand-ins too.
     pub preempts: u32,
-    /// `PORTS` has `1 << bucket_bits` buckets; 0: the kernel has no atomic exchange, and all records are in `SPILL`.
+    /// `PORTS` has `1 << bucket_bits` buckets; 0: the kernel has no atomic exchange, and no table has any.
     pub bucket_bits: u32,
     /// 1: hooks of functions can have their arguments as plain numbers from a helper (5.17+).
     pub function_arguments: u32,

@@ -5,7 +5,7 @@ use portwatch_common::{Assignment, ProcessKey, Recent, Task, counter, record::ho
 
 use crate::field::Access;
 use crate::maps::{DATAGRAMS, PROCESS, RECENT, constant, count};
-use crate::{emit, sctp, sock, table, task};
+use crate::{emit, ports, sctp, sock, task};
 
 const BPF_ANY: u64 = 0;
 const BPF_NOEXIST: u64 = 1;
@@ -54,6 +54,12 @@ pub(crate) fn record<A: Access>(sk: *const u8, key: u64, given: Given, earlier: 
     announce(&assignment.task, now);
 }
 
+/// [`record`], for hooks that have other things on their stack, or come to pass less often than connections.
+#[inline(never)]
+pub(crate) fn record_apart<A: Access>(sk: *const u8, key: u64, given: Given, earlier: Earlier) {
+    record::<A>(sk, key, given, earlier);
+}
+
 /// Records a socket that the start-up snapshot met in the open files of `owner`.
 #[inline(always)]
 pub(crate) fn record_preexisting(sk: *const u8, protocol: u16, port: u16, owner: Task) {
@@ -83,7 +89,7 @@ fn store(key: u64, protocol: u16, assignment: &Assignment, earlier: Earlier) {
         return;
     }
     if earlier == Earlier::Replace || !has_true_record(key, assignment) {
-        table::insert(key, assignment);
+        ports::insert(key, assignment);
     }
 }
 
@@ -91,7 +97,7 @@ fn store(key: u64, protocol: u16, assignment: &Assignment, earlier: Earlier) {
 /// socket that was disconnected has another port.
 #[inline(always)]
 fn has_true_record(key: u64, assignment: &Assignment) -> bool {
-    let Some(record) = table::find(key) else { return false };
+    let Some(record) = ports::find(key) else { return false };
     // SAFETY: a map value, read by copy.
     let (inode, port) = unsafe { ((*record).inode, (*record).port) };
     (inode == assignment.inode || inode == 0) && (port == assignment.port || port == 0)

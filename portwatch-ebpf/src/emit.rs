@@ -10,7 +10,7 @@ use portwatch_common::{
 use crate::field::{Probed, field};
 use crate::maps::{DATAGRAMS, EVENTS, LAST, count};
 use crate::walk::Outcome;
-use crate::{release, sock, table, task};
+use crate::{ports, release, sock, task};
 
 /// Holders wait for the refusal that closes their group.
 const NO_WAKEUP: u64 = 1;
@@ -93,7 +93,7 @@ pub(crate) fn meet(sk: *const u8, found_by: u8, holder: &mut Holder) {
     sock::describe(sk, &mut holder.socket);
     holder.assignment = Assignment::default();
     let is_known =
-        table::copy(sk as u64, &mut holder.assignment) || datagram(sk as u64, &mut holder.assignment);
+        ports::copy(sk as u64, &mut holder.assignment) || datagram(sk as u64, &mut holder.assignment);
     holder.has_assignment = u8::from(is_known && same_life(&holder.socket, &holder.assignment));
 }
 

@@ -3,21 +3,21 @@
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf};
 use portwatch_common::{
-    Assignment, Attempt, Bucket, Call, CallKey, LastOwner, Offsets, PortKey, ProcessKey, Recent, Tuning,
+    Assignment, Attempt, Bucket, Call, LastOwner, Offsets, PortKey, ProcessKey, Recent, Tuning,
+    bucket::WAYS,
     counter,
     map::{
-        ATTEMPTS_ENTRIES, CALLS_ENTRIES, DATAGRAMS_ENTRIES, EVENTS_BYTES, LAST_ENTRIES, PORTS_ENTRIES,
-        PROCESS_ENTRIES, SCTP_ENTRIES,
+        DATAGRAMS_ENTRIES, EVENTS_BYTES, LAST_ENTRIES, PORTS_ENTRIES, PROCESS_ENTRIES, SCTP_ENTRIES,
+        THREAD_BITS, THREADS_SPILL_ENTRIES,
     },
-    record::WAYS,
 };
 
 use crate::twin;
 
 #[map]
-pub(crate) static PORTS: Array<Bucket> = Array::with_max_entries(PORTS_ENTRIES / WAYS as u32, 0);
+pub(crate) static PORTS: Array<Bucket<Assignment>> = Array::with_max_entries(PORTS_ENTRIES / WAYS as u32, 0);
 #[map]
-pub(crate) static SPILL: HashMap<u64, Assignment> = HashMap::with_max_entries(PORTS_ENTRIES, 0);
+pub(crate) static PORTS_SPILL: HashMap<u64, Assignment> = HashMap::with_max_entries(PORTS_ENTRIES, 0);
 #[map]
 pub(crate) static DATAGRAMS: LruHashMap<u64, Assignment> = LruHashMap::with_max_entries(DATAGRAMS_ENTRIES, 0);
 #[map]
@@ -29,9 +29,13 @@ pub(crate) static PROCESS: LruHashMap<ProcessKey, u64> = LruHashMap::with_max_en
 #[map]
 pub(crate) static RECENT: PerCpuArray<Recent> = PerCpuArray::with_max_entries(1, 0);
 #[map]
-pub(crate) static ATTEMPTS: HashMap<u64, Attempt> = HashMap::with_max_entries(ATTEMPTS_ENTRIES, 0);
+pub(crate) static ATTEMPTS: Array<Bucket<Attempt>> = Array::with_max_entries(1 << THREAD_BITS, 0);
 #[map]
-pub(crate) static CALLS: HashMap<CallKey, Call> = HashMap::with_max_entries(CALLS_ENTRIES, 0);
+pub(crate) static ATTEMPTS_SPILL: HashMap<u64, Attempt> = HashMap::with_max_entries(THREADS_SPILL_ENTRIES, 0);
+#[map]
+pub(crate) static CALLS: Array<Bucket<Call>> = Array::with_max_entries(1 << THREAD_BITS, 0);
+#[map]
+pub(crate) static CALLS_SPILL: HashMap<u64, Call> = HashMap::with_max_entries(THREADS_SPILL_ENTRIES, 0);
 #[map]
 pub(crate) static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(counter::COUNT, 0);
 #[map]

@@ -4,34 +4,34 @@ use aya_ebpf::helpers::bpf_ktime_get_boot_ns;
 use portwatch_common::{LastOwner, PortKey, Socket};
 
 use crate::maps::{DATAGRAMS, LAST};
-use crate::{sock, table};
+use crate::{ports, sock};
 
 /// The socket, or its TIME_WAIT stand-in, has no port any more.
 #[inline(always)]
 pub(crate) fn released(sk: u64) {
-    table::remove(sk);
+    ports::remove(sk);
 }
 
 /// The kernel had no port to give, and the record was made before it looked for one.
 #[inline(always)]
 pub(crate) fn never_given(sk: u64) {
-    table::remove(sk);
+    ports::remove(sk);
     let _ = DATAGRAMS.remove(sk);
 }
 
 /// The kernel replaced the socket by a TIME_WAIT one, which keeps the port and knows no owner.
 #[inline(always)]
 pub(crate) fn handed_over(sk: u64, time_wait: u64) {
-    if let Some(record) = table::find(sk) {
+    if let Some(record) = ports::find(sk) {
         // SAFETY: a map value; the socket is locked, so nobody else changes it meanwhile.
-        table::insert(time_wait, unsafe { &*record });
+        ports::insert(time_wait, unsafe { &*record });
     }
 }
 
 /// Keeps the record under the port, with the addresses that identify the connection.
 #[inline(never)]
 pub(crate) fn remember(sk: *const u8) {
-    let Some(record) = table::find(sk as u64) else { return };
+    let Some(record) = ports::find(sk as u64) else { return };
     let mut socket = Socket::default();
     sock::endpoints(sk, &mut socket);
     let last = LastOwner {

@@ -1,142 +1,191 @@
-//! Who was given the port of which socket, by the socket's address.
+//! Tables that need no lock and no call: who was given the port of which socket, and what threads are inside of.
 //!
-//! `PORTS` has buckets with room for a few sockets each. To remember a socket, or to forget it, is to look at one of them: no
-//! lock, no call, no memory to find; a hash of the kernel's costs several times as much. Whoever finds no room goes to
-//! `SPILL`, which is such a hash, and so does everybody where the kernel has no atomic exchange.
+//! A table has buckets with room for a few entries each, so that to enter something or to take it out is to look at one of
+//! them; a hash of the kernel's costs several times as much. What finds no room goes to such a hash beside the table, and so
+//! does everything where the kernel has no atomic exchange.
 //!
-//! A way belongs to whoever changed its key from 0. Hooks of one socket never run at the same time, so all else about it is
-//! plain: its key is odd while its record is written, and whoever copied a record looks at the key once more.
+//! A way belongs to whoever changed its key from 0. What concerns one key never runs at the same time on two CPUs, so all
+//! else is plain; only who copies the value of another's key looks at that key once more.
 
-use portwatch_common::{Assignment, Bucket, counter, record::WAYS, record::bucket_of};
+use core::ptr;
+
+use aya_ebpf::maps::{Array, HashMap};
+use portwatch_common::{Bucket, bucket::WAYS, bucket::bucket_of};
 
 use crate::atomic;
-use crate::maps::{PORTS, SPILL, add, constant, count};
+use crate::maps::{constant, count};
 
 const BPF_ANY: u64 = 0;
-/// Marks the key of a record that is being written: sockets are aligned.
+/// Marks the key of a value that is being written: keys are even.
 const BUSY: u64 = 1;
 
-/// Remembers a socket, over what was known of its address before.
-#[inline(always)]
-pub(crate) fn insert(sk: u64, assignment: &Assignment) {
-    let Some(bucket) = bucket(sk) else { return spill(None, sk, assignment) };
-    match way(bucket, sk) {
-        Some(way) => write(bucket, way, sk, assignment),
-        None => match room(bucket, sk) {
-            Some(way) => {
-                write(bucket, way, sk, assignment);
-                count(counter::PORTS_HELD);
-            }
-            None => spill(Some(bucket), sk, assignment),
-        },
+/// A table by even numbers other than 0.
+pub(crate) trait Table {
+    /// What it keeps.
+    type Value: Copy + 'static;
+
+    /// The buckets, `1 << bits` of them.
+    const BUCKETS: &'static Array<Bucket<Self::Value>>;
+    /// Where everything is that finds no room in its bucket.
+    const SPILL: &'static HashMap<u64, Self::Value>;
+    /// Counts what found no room at all.
+    const FULL: u32;
+
+    /// See `BUCKETS`.
+    fn bits() -> u32;
+
+    /// Enters a value, over what was there of the key before; whether the key is new.
+    #[inline(always)]
+    fn insert(key: u64, value: &Self::Value) -> bool {
+        let Some(bucket) = Self::bucket(key) else { return Self::spill(ptr::null_mut(), key, value) };
+        let (place, is_new) = match way(bucket, key) {
+            Some(way) => (Place { bucket, way }, false),
+            None => match room(bucket, key) {
+                // It may have found no room before.
+                Some(way) => (Place { bucket, way }, !(has_spilled(bucket) && Self::unspill(bucket, key))),
+                None => return Self::spill(bucket, key, value),
+            },
+        };
+        // SAFETY: the way is this key's.
+        unsafe {
+            place.key().write_volatile(key | BUSY);
+            *place.value() = *value;
+            atomic::publish(place.key(), key);
+        }
+        is_new
+    }
+
+    /// Room for a value that only the current thread looks at, whatever is in it; `new` is what it begins as in the hash.
+    #[inline(always)]
+    fn reserve(key: u64, new: &Self::Value) -> Option<*mut Self::Value> {
+        let Some(bucket) = Self::bucket(key) else {
+            Self::spill(ptr::null_mut(), key, new);
+            return Self::SPILL.get_ptr_mut(key);
+        };
+        let Some(way) = way(bucket, key).or_else(|| room(bucket, key)) else {
+            Self::spill(bucket, key, new);
+            return Self::SPILL.get_ptr_mut(key);
+        };
+        let place = Place { bucket, way };
+        // SAFETY: the way is this key's.
+        unsafe { place.key().write_volatile(key) };
+        Some(place.value())
+    }
+
+    /// Takes an entry out; whether there was one.
+    #[inline(always)]
+    fn remove(key: u64) -> bool {
+        let Some(bucket) = Self::bucket(key) else { return Self::SPILL.remove(key).is_ok() };
+        if let Some(way) = way(bucket, key) {
+            // SAFETY: the way is this key's.
+            unsafe { Place { bucket, way }.key().write_volatile(0) };
+            return true;
+        }
+        has_spilled(bucket) && Self::unspill(bucket, key)
+    }
+
+    /// The value of a key. If it is not of the current socket or thread it may change any time: see [`Self::copy`].
+    #[inline(always)]
+    fn find(key: u64) -> Option<*mut Self::Value> {
+        let Some(bucket) = Self::bucket(key) else { return Self::SPILL.get_ptr_mut(key) };
+        match way(bucket, key) {
+            Some(way) => Some(Place { bucket, way }.value()),
+            None if has_spilled(bucket) => Self::SPILL.get_ptr_mut(key),
+            None => None,
+        }
+    }
+
+    /// Copies the value of any key; whether there is one.
+    #[inline(always)]
+    fn copy(key: u64, into: &mut Self::Value) -> bool {
+        let Some(value) = Self::find(key) else { return false };
+        // SAFETY: a map value.
+        *into = unsafe { *value };
+        Self::find(key) == Some(value)
+    }
+
+    /// None where the kernel has no atomic exchange; and for 0, which stands for room.
+    #[inline(always)]
+    fn bucket(key: u64) -> Option<*mut Bucket<Self::Value>> {
+        if constant!(TUNING.bucket_bits) == 0 || key == 0 {
+            return None;
+        }
+        Self::BUCKETS.get_ptr_mut(bucket_of(key, Self::bits()))
+    }
+
+    /// Enters into the hash; whether the key is new there. A function of its own: it is long, and seldom comes to pass.
+    #[inline(never)]
+    fn spill(bucket: *mut Bucket<Self::Value>, key: u64, value: &Self::Value) -> bool {
+        let is_new = Self::SPILL.get_ptr(key).is_none();
+        if Self::SPILL.insert(key, value, BPF_ANY).is_err() {
+            count(Self::FULL);
+            return false;
+        }
+        if is_new && !bucket.is_null() {
+            // SAFETY: a word of a map value.
+            unsafe { atomic::add(&raw mut (*bucket).spilled, 1) };
+        }
+        is_new
+    }
+
+    /// As [`Self::spill`].
+    #[inline(never)]
+    fn unspill(bucket: *mut Bucket<Self::Value>, key: u64) -> bool {
+        let was_there = Self::SPILL.remove(key).is_ok();
+        if was_there {
+            // SAFETY: a word of a map value.
+            unsafe { atomic::add(&raw mut (*bucket).spilled, 1_u64.wrapping_neg()) };
+        }
+        was_there
     }
 }
 
-/// Forgets a socket; most that are let go on a server were never known.
-#[inline(always)]
-pub(crate) fn remove(sk: u64) {
-    let Some(bucket) = bucket(sk) else { return unspill(None, sk) };
-    if let Some(way) = way(bucket, sk) {
+/// Where a key is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Place<V> {
+    bucket: *mut Bucket<V>,
+    way: usize,
+}
+
+impl<V> Place<V> {
+    #[inline(always)]
+    fn value(self) -> *mut V {
         // SAFETY: a way of a bucket.
-        unsafe { (*bucket).keys[way] = 0 };
-        add(counter::PORTS_HELD, 1_u64.wrapping_neg());
-    } else if has_spilled(bucket) {
-        unspill(Some(bucket), sk);
+        unsafe { &raw mut (*self.bucket).values[self.way] }
+    }
+
+    #[inline(always)]
+    fn key(&self) -> *mut u64 {
+        // SAFETY: as in `value`.
+        unsafe { &raw mut (*self.bucket).keys[self.way] }
     }
 }
 
-/// The record of a socket. Of a socket that is not one's own it may change any time: see [`copy`].
+/// Where in its bucket a key is.
 #[inline(always)]
-pub(crate) fn find(sk: u64) -> Option<*const Assignment> {
-    let Some(bucket) = bucket(sk) else { return SPILL.get_ptr(sk) };
-    match way(bucket, sk) {
-        // SAFETY: a way of a bucket.
-        Some(way) => Some(unsafe { &raw const (*bucket).records[way] }),
-        None if has_spilled(bucket) => SPILL.get_ptr(sk),
-        None => None,
-    }
+fn way<V>(bucket: *mut Bucket<V>, key: u64) -> Option<usize> {
+    (0..WAYS).find(|&way| read(Place { bucket, way }.key()) == key)
 }
 
-/// Copies the record of any socket; whether there is one.
+/// A way that is this key's from now on, marked as being written.
 #[inline(always)]
-pub(crate) fn copy(sk: u64, into: &mut Assignment) -> bool {
-    let Some(record) = find(sk) else { return false };
-    // SAFETY: a map value.
-    *into = unsafe { *record };
-    find(sk) == Some(record)
-}
-
-/// The bucket of a socket; `None` where the kernel has no atomic exchange.
-#[inline(always)]
-fn bucket(sk: u64) -> Option<*mut Bucket> {
-    match constant!(TUNING.bucket_bits) {
-        0 => None,
-        bits => PORTS.get_ptr_mut(bucket_of(sk, bits)),
-    }
-}
-
-/// Where in its bucket a socket is.
-#[inline(always)]
-fn way(bucket: *mut Bucket, sk: u64) -> Option<usize> {
-    (0..WAYS).find(|&way| key(bucket, way) == sk)
-}
-
-/// A way that is this socket's from now on, with its key still marked.
-#[inline(always)]
-fn room(bucket: *mut Bucket, sk: u64) -> Option<usize> {
-    // SAFETY: keys are words of a map value.
+fn room<V>(bucket: *mut Bucket<V>, key: u64) -> Option<usize> {
     (0..WAYS).find(|&way| {
-        key(bucket, way) == 0 && unsafe { atomic::claim(&raw mut (*bucket).keys[way], 0, sk | BUSY) }
+        let place = Place { bucket, way }.key();
+        // SAFETY: a word of a map value.
+        read(place) == 0 && unsafe { atomic::claim(place, 0, key | BUSY) }
     })
 }
 
 #[inline(always)]
-fn key(bucket: *mut Bucket, way: usize) -> u64 {
-    // SAFETY: a word of a map value, which others write.
-    unsafe { (&raw const (*bucket).keys[way]).read_volatile() }
+fn has_spilled<V>(bucket: *mut Bucket<V>) -> bool {
+    // SAFETY: a word of a map value.
+    read(unsafe { &raw const (*bucket).spilled }) != 0
 }
 
+/// Reads a word that others write.
 #[inline(always)]
-fn has_spilled(bucket: *mut Bucket) -> bool {
-    // SAFETY: as in `key`.
-    unsafe { (&raw const (*bucket).spilled).read_volatile() != 0 }
-}
-
-#[inline(always)]
-fn write(bucket: *mut Bucket, way: usize, sk: u64, assignment: &Assignment) {
-    // SAFETY: the way is this socket's, and only its hooks write it.
-    unsafe {
-        let key = &raw mut (*bucket).keys[way];
-        key.write_volatile(sk | BUSY);
-        (*bucket).records[way] = *assignment;
-        atomic::publish(key, sk);
-    }
-}
-
-/// Of its own, so that the common way stays short.
-#[inline(never)]
-fn spill(bucket: Option<*mut Bucket>, sk: u64, assignment: &Assignment) {
-    let is_new = SPILL.get_ptr(sk).is_none();
-    if SPILL.insert(sk, assignment, BPF_ANY).is_err() {
-        count(counter::PORTS_FULL);
-    } else if is_new {
-        count(counter::PORTS_HELD);
-        spilled(bucket, 1);
-    }
-}
-
-#[inline(always)]
-fn unspill(bucket: Option<*mut Bucket>, sk: u64) {
-    if SPILL.remove(sk).is_ok() {
-        add(counter::PORTS_HELD, 1_u64.wrapping_neg());
-        spilled(bucket, 1_u64.wrapping_neg());
-    }
-}
-
-#[inline(always)]
-fn spilled(bucket: Option<*mut Bucket>, change: u64) {
-    if let Some(bucket) = bucket {
-        // SAFETY: a word of a map value.
-        unsafe { atomic::add(&raw mut (*bucket).spilled, change) };
-    }
+fn read(word: *const u64) -> u64 {
+    // SAFETY: only called with words of map values.
+    unsafe { word.read_volatile() }
 }

@@ -10,7 +10,7 @@ use aya_ebpf::macros::{fentry, fexit};
 use aya_ebpf::programs::{FEntryContext, FExitContext};
 use portwatch_common::record::{found_by, function, how, operation};
 
-use crate::assign::{Earlier, Given, record};
+use crate::assign::{Earlier, Given, record, record_apart};
 use crate::field::{Access, Probed, Typed, field, function_argument as number};
 use crate::maps::constant;
 use crate::sock::{self, IPPROTO_SCTP, IPPROTO_TCP, TCP_LISTEN};
@@ -64,7 +64,12 @@ pub(super) fn tcp_port(ctx: &FExitContext, role: Role) {
             _ => how::BIND,
         };
         let port = field!(Typed, sk, skc_num);
-        record::<Typed>(sk, number(ctx, 0), Given { protocol: IPPROTO_TCP, port, how }, Earlier::Replace);
+        record_apart::<Typed>(
+            sk,
+            number(ctx, 0),
+            Given { protocol: IPPROTO_TCP, port, how },
+            Earlier::Replace,
+        );
     }
     end(port);
 }
@@ -93,7 +98,7 @@ pub(super) fn udp_port(ctx: &FExitContext, role: Role) {
         _ => how::BIND,
     };
     let (protocol, given) = (field!(Typed, sk, sk_protocol), field!(Typed, sk, skc_num));
-    record::<Typed>(sk, number(ctx, 0), Given { protocol, port: given, how }, Earlier::Replace);
+    record_apart::<Typed>(sk, number(ctx, 0), Given { protocol, port: given, how }, Earlier::Replace);
     end(port);
 }
 

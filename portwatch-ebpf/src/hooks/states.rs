@@ -5,7 +5,7 @@ use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 use portwatch_common::record::{how, operation};
 
-use crate::assign::{Earlier, Given, record};
+use crate::assign::{Earlier, Given, record_apart};
 use crate::field::{Probed, field, number};
 use crate::sock::{self, IPPROTO_TCP, TCP_LISTEN};
 use crate::twin::{self, Hook};
@@ -76,7 +76,7 @@ fn chosen(sk: *const u8, how: u8) {
     // The outer socket of MPTCP holds no port itself.
     if port == 0 && sock::protocol(sk) == IPPROTO_TCP {
         let given = Given { protocol: IPPROTO_TCP, port: 0, how };
-        record::<Probed>(sk, sk as u64, given, Earlier::Replace);
+        record_apart::<Probed>(sk, sk as u64, given, Earlier::Replace);
     }
 }
 

@@ -12,7 +12,7 @@ use portwatch_common::{
     record::{function, how, operation},
 };
 
-use crate::assign::{Earlier, Given, record};
+use crate::assign::{Earlier, Given, record_apart};
 use crate::field::{Probed, field};
 use crate::sock::{self, AF_INET, AF_INET6, IPPROTO_SCTP};
 use crate::twin::{self, Hook};
@@ -185,7 +185,7 @@ pub(super) fn autobinds(fd: u32) {
     let port: u16 = field!(Probed, sk, skc_num);
     if sock::is_datagram(protocol) && port == 0 {
         let given = Given { protocol, port: 0, how: how::AUTOBIND };
-        record::<Probed>(sk, sk as u64, given, Earlier::Replace);
+        record_apart::<Probed>(sk, sk as u64, given, Earlier::Replace);
         call::enter(function::UDP_PORT, sk as u64, 0, how::AUTOBIND);
     }
 }
@@ -224,7 +224,7 @@ fn bound(attempt: &Attempt) {
         // SCTP does not mark who chose the number.
         let by_number = if protocol == IPPROTO_SCTP { attempt.port != 0 } else { sock::port_locked(sk) };
         let how = if by_number { how::BIND } else { how::BIND0 };
-        record::<Probed>(sk, sk as u64, Given { protocol, port, how }, Earlier::Replace);
+        record_apart::<Probed>(sk, sk as u64, Given { protocol, port, how }, Earlier::Replace);
     }
 }
 

@@ -1,6 +1,6 @@
 //! How large the tables are, and what that takes of the kernel's memory.
 
-use portwatch_common::record::WAYS;
+use portwatch_common::bucket::WAYS;
 use portwatch_common::{Assignment, Bucket, map};
 
 /// Sizes that the user may set.
@@ -33,7 +33,7 @@ impl Sizes {
 /// A full table has a fifth of its sockets in full buckets: addresses fall into them as dice do.
 const SPILLED: u32 = 4;
 
-/// `PORTS` and `SPILL`.
+/// `PORTS` and `PORTS_SPILL`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Room {
     pub(super) bucket_bits: u32,
@@ -46,15 +46,14 @@ impl Room {
         1 << self.bucket_bits
     }
 
-    /// Sockets for which there is room at most.
+    /// Sockets for which there is room; a few more may find it, in one table or the other.
     pub(super) fn capacity(self) -> u32 {
-        let ways = if self.bucket_bits == 0 { 0 } else { self.buckets().saturating_mul(WAYS as u32) };
-        ways.saturating_add(self.spill)
+        if self.bucket_bits == 0 { self.spill } else { self.buckets().saturating_mul(WAYS as u32) }
     }
 
     /// What both take, in bytes.
     pub(super) fn memory(self) -> u64 {
-        u64::from(self.buckets()) * size_of::<Bucket>() as u64
+        u64::from(self.buckets()) * size_of::<Bucket<Assignment>>() as u64
             + hash_memory(size_of::<u64>(), size_of::<Assignment>(), self.spill)
     }
 }

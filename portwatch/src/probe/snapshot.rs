@@ -47,7 +47,7 @@ pub fn open_sockets(kernel: &Kernel, wanted: impl Fn(u16) -> bool) -> Result<Sna
     let mut ebpf = load::load(Backend::Fexit, kernel, sizes)?;
     load::snapshot(&mut ebpf, kernel)?;
     let mut sockets = Vec::new();
-    for name in [map::PORTS, map::SPILL, map::DATAGRAMS] {
+    for name in [map::PORTS, map::PORTS_SPILL, map::DATAGRAMS] {
         let records = ebpf.map(name).and_then(records).ok_or_else(|| Reason::missing_table(name))?;
         sockets.extend(records.into_iter().filter(|record| wanted(record.port)).map(open_socket));
     }

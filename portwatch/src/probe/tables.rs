@@ -78,7 +78,7 @@ impl Assignments {
     /// Takes the tables out of the object; the programs go on writing them.
     pub(super) fn take(ebpf: &mut Ebpf) -> Self {
         let take = |name| Some((name, ebpf.take_map(name)?));
-        let tables = [map::PORTS, map::SPILL, map::DATAGRAMS].into_iter().filter_map(take).collect();
+        let tables = [map::PORTS, map::PORTS_SPILL, map::DATAGRAMS].into_iter().filter_map(take).collect();
         Self { tables, last: ebpf.take_map(map::LAST), processes: ebpf.take_map(map::PROCESS) }
     }
 
@@ -123,10 +123,10 @@ pub struct Table {
 }
 
 impl Table {
-    /// `held` is how many records the kernel side says that `PORTS` and `SPILL` have; they are told as one.
+    /// `held` is how many records the kernel side says that `PORTS` and `PORTS_SPILL` have; they are told as one.
     pub(super) fn all(assignments: &Assignments, held: u64) -> Vec<Self> {
         let table = |wanted| assignments.tables.iter().find(|(name, _)| *name == wanted).map(|(_, map)| map);
-        let ports = || Some(Self::ports(&info(table(map::PORTS)?)?, &info(table(map::SPILL)?)?, held));
+        let ports = || Some(Self::ports(&info(table(map::PORTS)?)?, &info(table(map::PORTS_SPILL)?)?, held));
         let others = [
             (map::DATAGRAMS, table(map::DATAGRAMS)),
             (map::LAST, assignments.last.as_ref()),
@@ -167,7 +167,7 @@ fn count<K: aya::Pod, V: aya::Pod>(map: &Map) -> u64 {
 
 /// Every record of a table of sockets, in whichever form; `None` if it is no such table.
 pub(super) fn records(map: &Map) -> Option<Vec<Assignment>> {
-    if let Ok(buckets) = Array::<_, Bucket>::try_from(map) {
+    if let Ok(buckets) = Array::<_, Bucket<Assignment>>::try_from(map) {
         return Some(buckets.iter().flatten().flat_map(|bucket| in_bucket(&bucket)).collect());
     }
     let table = HashMap::<_, u64, Assignment>::try_from(map).ok()?;
@@ -175,7 +175,7 @@ pub(super) fn records(map: &Map) -> Option<Vec<Assignment>> {
 }
 
 /// Odd keys are of records that are being written.
-fn in_bucket(bucket: &Bucket) -> Vec<Assignment> {
-    let pairs = bucket.keys.iter().zip(&bucket.records);
+fn in_bucket(bucket: &Bucket<Assignment>) -> Vec<Assignment> {
+    let pairs = bucket.keys.iter().zip(&bucket.values);
     pairs.filter(|(key, _)| **key != 0 && **key & 1 == 0).map(|(_, record)| *record).collect()
 }
