@@ -19,7 +19,7 @@ pub struct Task {
     pub tid: u32,
     /// Effective uid.
     pub uid: u32,
-    /// Always 0.
+    /// 0; in `PORTS` the kernel side may leave itself a note here.
     pub pad: u32,
     /// Name of the process (of its first thread), NUL-padded; any bytes.
     pub comm: [u8; 16],

@@ -117,7 +117,7 @@ fn same_life(socket: &Socket, assignment: &Assignment) -> bool {
 #[inline(always)]
 fn last_owner(sk: *const u8, refusal: u64, port: u16) -> u64 {
     let mut socket = Socket::default();
-    sock::endpoints(sk, &mut socket);
+    sock::endpoints::<Probed>(sk, &mut socket);
     let key: PortKey = release::key(sock::netns::<Probed>(sk), port, sock::IPPROTO_TCP as u8, &socket);
     let Some(last) = LAST.get_ptr(key) else { return 0 };
     let Some(mut entry) = EVENTS.reserve::<Holder>(0) else {

@@ -3,6 +3,7 @@
 use aya_ebpf::helpers::bpf_ktime_get_boot_ns;
 use portwatch_common::{LastOwner, PortKey, Socket};
 
+use crate::field::Typed;
 use crate::maps::{DATAGRAMS, LAST};
 use crate::{ports, sock};
 
@@ -28,15 +29,20 @@ pub(crate) fn handed_over(sk: u64, time_wait: u64) {
     }
 }
 
-/// Keeps the record under the port, with the addresses that identify the connection.
+/// Keeps the record under the port too, with the addresses that identify the connection, unless that was done before.
 #[inline(never)]
-pub(crate) fn remember(sk: *const u8) {
-    let Some(record) = ports::find(sk as u64) else { return };
+pub(crate) fn remember(sk: *const u8, address: u64) {
+    let Some(record) = ports::find(address) else { return };
+    // SAFETY: a map value, which only hooks of this socket change.
+    let record = unsafe { &mut *record.cast_mut() };
+    if record.task.pad == REMEMBERED {
+        return;
+    }
+    record.task.pad = REMEMBERED;
     let mut socket = Socket::default();
-    sock::endpoints(sk, &mut socket);
-    let last = LastOwner {
-        // SAFETY: a map value, read by copy.
-        assignment: unsafe { *record },
+    sock::endpoints::<Typed>(sk, &mut socket);
+    let mut last = LastOwner {
+        assignment: *record,
         // SAFETY: a helper without arguments.
         released_ns: unsafe { bpf_ktime_get_boot_ns() },
         local: socket.local,
@@ -45,10 +51,16 @@ pub(crate) fn remember(sk: *const u8) {
         family: socket.family,
         pad: 0,
     };
-    let key = key(last.assignment.netns, sock::kept_port(sk), last.assignment.protocol, &socket);
+    last.assignment.task.pad = 0;
+    // Behind the part of the socket that the verifier knows by type.
+    let port = sock::kept_port(address as *const u8);
+    let key = key(last.assignment.netns, port, last.assignment.protocol, &socket);
     // LRU: cannot be full.
     let _ = LAST.insert(key, last, 0);
 }
+
+/// In a record of `PORTS`: `LAST` has it too.
+const REMEMBERED: u32 = 1;
 
 /// Where `LAST` keeps a connection of this port.
 #[inline(always)]

@@ -10,7 +10,7 @@ pub enum Backend {
     Fexit,
     /// Probe pairs on the same functions.
     Kprobe,
-    /// System call tracepoints and socket states.
+    /// Ends of system calls, and socket states.
     Tracepoint,
 }
 
@@ -23,8 +23,6 @@ pub enum Target {
     Fexit(&'static str, u32),
     /// A tracepoint with typed arguments.
     BtfTracepoint(&'static str),
-    /// A system call tracepoint.
-    Syscall(&'static str),
     /// Entry of the first of these kernel functions that exists.
     Kprobe(&'static [&'static str]),
     /// Return of a kernel function.
@@ -38,7 +36,7 @@ impl Target {
         match self {
             Self::Fexit(function, _) | Self::Kretprobe(function) => Some(function),
             Self::Fentry(functions) | Self::Kprobe(functions) => functions.first().copied(),
-            Self::BtfTracepoint(_) | Self::Syscall(_) => None,
+            Self::BtfTracepoint(_) => None,
         }
     }
 }
@@ -163,21 +161,10 @@ const WITHOUT_EXIT: &str =
 
 const TRACEPOINT: &[Hook] = &[
     needed("destroy", Target::BtfTracepoint("tcp_destroy_sock")).or("destroy_2"),
-    needed("set_state", Target::BtfTracepoint("inet_sock_set_state")).or("set_state_2"),
+    needed("set_state", Target::BtfTracepoint("inet_sock_set_state")).or_if_preempted("set_state_2"),
     optional("process_exit", Target::BtfTracepoint("sched_process_exit"), WITHOUT_EXIT)
         .or_if_preempted("process_exit_2"),
-    needed("enter_bind", Target::Syscall("sys_enter_bind")).or_if_preempted("enter_bind_2"),
-    needed("exit_bind", Target::Syscall("sys_exit_bind")).or_if_preempted("exit_bind_2"),
-    needed("enter_listen", Target::Syscall("sys_enter_listen")).or_if_preempted("enter_listen_2"),
-    needed("exit_listen", Target::Syscall("sys_exit_listen")).or_if_preempted("exit_listen_2"),
-    needed("exit_connect", Target::Syscall("sys_exit_connect")).or_if_preempted("exit_connect_2"),
-    needed("enter_connect", Target::Syscall("sys_enter_connect")).or_if_preempted("enter_connect_2"),
-    needed("exit_sendto", Target::Syscall("sys_exit_sendto")).or_if_preempted("exit_sendto_2"),
-    needed("enter_sendto", Target::Syscall("sys_enter_sendto")).or_if_preempted("enter_sendto_2"),
-    needed("exit_sendmsg", Target::Syscall("sys_exit_sendmsg")).or_if_preempted("exit_sendmsg_2"),
-    needed("enter_sendmsg", Target::Syscall("sys_enter_sendmsg")).or_if_preempted("enter_sendmsg_2"),
-    needed("exit_sendmmsg", Target::Syscall("sys_exit_sendmmsg")).or_if_preempted("exit_sendmmsg_2"),
-    needed("enter_sendmmsg", Target::Syscall("sys_enter_sendmmsg")).or_if_preempted("enter_sendmmsg_2"),
+    needed("call_ends", Target::BtfTracepoint("sys_exit")).or_if_preempted("call_ends_2"),
 ];
 
 /// The start-up snapshot's program and the iterator it runs on.

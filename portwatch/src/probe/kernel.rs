@@ -119,7 +119,7 @@ impl Kernel {
             Target::Kretprobe(function) => (function, None),
             Target::Fentry(functions) | Target::Kprobe(functions) => (self.first_of(functions), None),
             Target::Fexit(function, parameters) => (function, Some(parameters)),
-            Target::BtfTracepoint(_) | Target::Syscall(_) => return prototype::check(hook, self),
+            Target::BtfTracepoint(_) => return prototype::check(hook, self),
         };
         if !self.btf.has_function(function) {
             return Err(Reason::missing_function(function));

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read as _};
 
-use aya::programs::{BtfTracePoint, FEntry, FExit, Iter, KProbe, ProgramError, TracePoint, links::LinkError};
+use aya::programs::{BtfTracePoint, FEntry, FExit, Iter, KProbe, ProgramError, links::LinkError};
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 use portwatch_common::{Offsets, Tuning, map};
 
@@ -92,10 +92,6 @@ fn attach_program(ebpf: &mut Ebpf, name: &'static str, hook: &Hook, kernel: &Ker
         }),
         Target::Kprobe(functions) => attach_probe(program, kernel.first_of(functions)),
         Target::Kretprobe(function) => attach_probe(program, function),
-        Target::Syscall(name) => <&mut TracePoint>::try_from(program).and_then(|program| {
-            program.load()?;
-            program.attach("syscalls", name).map(drop)
-        }),
     };
     attached.map_err(|error| Reason::hook(hook, &error))
 }

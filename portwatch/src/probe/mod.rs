@@ -14,7 +14,6 @@ mod sizes;
 mod skipped;
 mod snapshot;
 mod tables;
-mod tracefs;
 
 use std::sync::Arc;
 
@@ -81,10 +80,6 @@ impl Probe {
     /// # Errors
     /// When none could be attached: each with its reason.
     pub fn attach(forced: Option<Backend>, sizes: Sizes) -> Result<Self, Unavailable> {
-        tracefs::with_tracefs(|| Self::attach_best(forced, sizes))
-    }
-
-    fn attach_best(forced: Option<Backend>, sizes: Sizes) -> Result<Self, Unavailable> {
         let candidates =
             |preempts| forced.map_or_else(|| Backend::by_merit(preempts).to_vec(), |one| vec![one]);
         let kernel = match Kernel::read() {

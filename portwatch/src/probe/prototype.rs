@@ -37,10 +37,11 @@ const FUNCTIONS: &[&str] = &[
     "int bpf_iter_task_file(struct bpf_iter_meta *meta, struct task_struct *task, u32 fd, struct file *file)",
 ];
 
-/// Tracepoints with typed arguments. System call tracepoints have the arguments of the call, which never change.
+/// Tracepoints with typed arguments.
 const TRACEPOINTS: &[&str] = &[
     "void inet_sock_set_state(const struct sock *sk, const int oldstate, const int newstate)",
     "void tcp_destroy_sock(struct sock *sk)",
+    "void sys_exit(struct pt_regs *regs, long ret)",
     "void sched_process_exit(struct task_struct *p)",
     "void sched_process_exit(struct task_struct *p, bool group_dead)",
 ];
@@ -133,7 +134,6 @@ impl Subject {
                 Some(Self::Function(kernel.first_of(functions)))
             }
             Target::BtfTracepoint(name) => Some(Self::Tracepoint(name)),
-            Target::Syscall(_) => None,
         }
     }
 
