@@ -57,6 +57,8 @@ pub(super) fn load(backend: Backend, kernel: &Kernel, sizes: Sizes) -> Result<Eb
         .override_global(map::TUNING_GLOBAL, &tuning, true)
         .map_max_entries(map::PORTS, room.buckets())
         .map_max_entries(map::PORTS_SPILL, room.spill)
+        .map_max_entries(map::LAST, room.last_buckets(backend))
+        .map_max_entries(map::LAST_SPILL, room.last_spill(backend))
         .map_max_entries(map::EVENTS, sizes.ring)
         .verifier_log_level(VerifierLogLevel::STATS)
         .load(&bytes)

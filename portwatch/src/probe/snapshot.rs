@@ -5,7 +5,7 @@ use portwatch_common::{Assignment, Task, map};
 
 use super::load;
 use super::sizes::Sizes;
-use super::tables::records;
+use super::tables::entries;
 use super::{Backend, Counters, Kernel, Reason};
 
 /// Nothing is sent through the ring: the smallest that the kernel takes.
@@ -48,7 +48,8 @@ pub fn open_sockets(kernel: &Kernel, wanted: impl Fn(u16) -> bool) -> Result<Sna
     load::snapshot(&mut ebpf, kernel)?;
     let mut sockets = Vec::new();
     for name in [map::PORTS, map::PORTS_SPILL, map::DATAGRAMS] {
-        let records = ebpf.map(name).and_then(records).ok_or_else(|| Reason::missing_table(name))?;
+        let records =
+            ebpf.map(name).and_then(entries::<Assignment>).ok_or_else(|| Reason::missing_table(name))?;
         sockets.extend(records.into_iter().filter(|record| wanted(record.port)).map(open_socket));
     }
     Ok(Snapshot { sockets, lost: Counters::read(&ebpf).get("ports_full") })
