@@ -1,4 +1,5 @@
-//! The records of one refusal → a conflict: the first of it, a refusal more of the same victim, and of a restarted one.
+//! The records of one refusal → a conflict: the first of it, a refusal more of the same victim, and of a restarted one;
+//! with 1 holder, with 32 of as many processes, and with 32 of one.
 
 use crate::stopwatch::anew;
 use crate::world::{self, World};
@@ -17,19 +18,19 @@ pub(crate) fn measure(criterion: &mut Criterion) {
     anew(&mut group, "announce-process", BatchSize::SmallInput, start, |(mut correlator, events)| {
         (feed(&mut correlator, events, &mut host), correlator)
     });
-    for sockets in [1, 32] {
+    for (crowd, sockets, processes) in [("1", 1, 1), ("32", 32, 32), ("32-of-one", 32, 1)] {
         let mut host = World::default();
-        let mut events = host.hold(sockets);
+        let mut events = host.hold(sockets, processes);
         events.push(RawEvent::Refusal(Box::new(world::refusal(host.start(VICTIM, "nginx")))));
         let input = || (world::correlator(), events.clone());
-        let name = format!("first-{sockets}-holders");
+        let name = format!("first-{crowd}");
         anew(&mut group, &name, BatchSize::SmallInput, input, |(mut correlator, events)| {
             (feed(&mut correlator, events, &mut host), correlator)
         });
 
         let mut correlator = world::correlator();
         feed(&mut correlator, events.clone(), &mut host);
-        let name = format!("repeat-{sockets}-holders");
+        let name = format!("repeat-{crowd}");
         anew(
             &mut group,
             &name,
@@ -45,7 +46,7 @@ pub(crate) fn measure(criterion: &mut Criterion) {
             let refusal = victims.next().map(world::refusal).map(Box::new).map(RawEvent::Refusal);
             holders.iter().cloned().chain(refusal).collect::<Vec<_>>()
         };
-        let name = format!("restarted-{sockets}-holders");
+        let name = format!("restarted-{crowd}");
         anew(&mut group, &name, BatchSize::SmallInput, input, |events| {
             feed(&mut correlator, events, &mut host)
         });

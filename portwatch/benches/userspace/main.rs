@@ -6,6 +6,7 @@
 mod correlate;
 mod decode;
 mod history;
+mod lookups;
 mod metrics;
 mod reference;
 mod replay;
@@ -24,6 +25,7 @@ criterion_group!(
     decode::measure,
     rule::measure,
     correlate::measure,
+    lookups::measure,
     replay::measure,
     show::measure,
     metrics::measure,

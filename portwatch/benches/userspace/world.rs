@@ -43,10 +43,11 @@ impl World {
         task
     }
 
-    /// A process for each of so many sockets on the port, and the records of all of them.
-    pub(crate) fn hold(&mut self, sockets: u32) -> Vec<RawEvent> {
+    /// So many sockets on the port, of so many processes; the records of all of them.
+    pub(crate) fn hold(&mut self, sockets: u32, processes: u32) -> Vec<RawEvent> {
         let one = |number: u32| {
-            let holder = holder(number, self.start(2_000 + number, &format!("client-{number}")));
+            let owner = number % processes;
+            let holder = holder(number, self.start(2_000 + owner, &format!("client-{owner}")));
             self.open.insert(holder.socket.inode, ProcessId::of(&holder.assignment.task));
             RawEvent::Holder(Box::new(holder))
         };
