@@ -11,15 +11,20 @@ use std::os::unix::fs::MetadataExt as _;
 
 pub(crate) fn measure(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("lookups");
-    let mut live = Live::new();
+    let mut live = None;
     let me = own_id();
-    again(&mut group, "process", || live.process(me));
-    again(&mut group, "alive", || live.alive(me));
+    again(&mut group, "process", || ask(&mut live).process(me));
+    again(&mut group, "alive", || ask(&mut live).alive(me));
     let sockets: Vec<UdpSocket> = (0..32).map(|_| UdpSocket::bind("127.0.0.1:0").expect("a port")).collect();
     let wanted: Vec<Wanted> = sockets.iter().map(|socket| wanted(socket, me)).collect();
-    again(&mut group, "holders-of-1", || live.socket_holders(&wanted[..1]));
-    again(&mut group, "holders-of-32", || live.socket_holders(&wanted));
+    again(&mut group, "holders-of-1", || ask(&mut live).socket_holders(&wanted[..1]));
+    again(&mut group, "holders-of-32", || ask(&mut live).socket_holders(&wanted));
     group.finish();
+}
+
+/// Made only where one of these is measured: valgrind, which counts the others, hides the page that the time is read from.
+fn ask(live: &mut Option<Live>) -> &mut Live {
+    live.get_or_insert_with(Live::new)
 }
 
 fn own_id() -> ProcessId {
