@@ -5,6 +5,7 @@
 
 mod clock;
 mod count;
+mod memory;
 
 use std::fmt::Write as _;
 use std::fs;
@@ -62,7 +63,7 @@ pub(super) fn section(_: &Args) -> Result<String> {
         let instructions = counts.remove(&name);
         rows.push(Row { name, time, instructions });
     }
-    table(&rows)
+    Ok(format!("{}\n{}", table(&rows)?, memory::measure()?))
 }
 
 /// Builds the benchmarks; the second cargo has nothing left to do and tells where they are.
@@ -75,7 +76,7 @@ fn build() -> Result<PathBuf> {
     };
     run::quiet(&mut cargo(), "build the benchmarks", "with the optimisations of a release")?;
     let messages = run::output(cargo().args(["--message-format", "json"]))?;
-    let program = messages.lines().filter_map(|line| program(line, "userspace")).last();
+    let program = messages.lines().rev().find_map(|line| program(line, "userspace"));
     program.context("cargo does not tell where the benchmarks are")
 }
 
@@ -115,7 +116,7 @@ fn table(rows: &[Row]) -> Result<String> {
     for Row { name, time, instructions } in rows {
         let Timed { median, spread } = time;
         let multiple = median.as_secs_f64() / reference;
-        let instructions = instructions.map_or_else(|| "–".to_owned(), |count| grouped(count));
+        let instructions = instructions.map_or_else(|| "–".to_owned(), grouped);
         writeln!(
             out,
             "| {name} | {} | {:.1} % | {} | {instructions} |",
