@@ -25,6 +25,8 @@ const NOW: u64 = 3_600 * SECOND;
 pub(crate) struct World {
     running: HashMap<ProcessId, ProcessInfo>,
     open: HashMap<u64, ProcessId>,
+    /// Whoever else is asked for is one more of these.
+    restarting: Option<ProcessInfo>,
 }
 
 impl World {
@@ -43,6 +45,13 @@ impl World {
         task
     }
 
+    /// A service that begins anew again and again; the tasks of its processes, without end.
+    pub(crate) fn restart(&mut self, first: Task, comm: &str) -> impl Iterator<Item = Task> + use<> {
+        self.restarting = self.running.get(&ProcessId::of(&first)).cloned();
+        let comm = comm.to_owned();
+        (first.tgid + 1..).map(move |tgid| task(tgid, &comm))
+    }
+
     /// So many sockets on the port, of so many processes; the records of all of them.
     pub(crate) fn hold(&mut self, sockets: u32, processes: u32) -> Vec<RawEvent> {
         let one = |number: u32| {
@@ -57,7 +66,8 @@ impl World {
 
 impl Lookups for World {
     fn process(&mut self, id: ProcessId) -> Option<ProcessInfo> {
-        self.running.get(&id).cloned()
+        let another = || Some(ProcessInfo { id, ..self.restarting.clone()? });
+        self.running.get(&id).cloned().or_else(another)
     }
 
     fn cgroup_path(&mut self, _: u64) -> Option<String> {

@@ -11,17 +11,8 @@ use super::Bench;
 use crate::{project, run};
 
 /// Short, and long enough: most routines take microseconds.
-const SETTINGS: [&str; 9] = [
-    "--bench",
-    "--noplot",
-    "--warm-up-time",
-    "0.3",
-    "--measurement-time",
-    "1",
-    "--nresamples",
-    "10000",
-    "--discard-baseline",
-];
+const SETTINGS: [&str; 8] =
+    ["--bench", "--noplot", "--warm-up-time", "0.3", "--measurement-time", "1", "--nresamples", "10000"];
 
 /// How long a routine takes.
 #[derive(Clone, Copy, Debug, PartialEq)]
