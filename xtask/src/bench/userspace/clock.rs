@@ -18,8 +18,8 @@ const SETTINGS: [&str; 8] =
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Timed {
     pub(super) median: Duration,
-    /// Median deviation from it, as a part of it.
-    pub(super) spread: f64,
+    /// What other work on the machine disturbed least.
+    pub(super) fastest: Duration,
 }
 
 /// Where criterion leaves what it finds.
@@ -44,16 +44,24 @@ fn names(list: &str) -> Vec<String> {
 }
 
 fn estimate(folder: &Path) -> Result<Timed> {
-    let file = folder.join("new").join("estimates.json");
-    let text = fs::read_to_string(&file).with_context(|| format!("no estimate at {}", file.display()))?;
-    parse(&text).with_context(|| format!("{} is of another form", file.display()))
+    let read = |name: &str| {
+        let file = folder.join("new").join(name);
+        fs::read_to_string(&file).with_context(|| format!("criterion left no {}", file.display()))
+    };
+    let (estimates, sample) = (read("estimates.json")?, read("sample.json")?);
+    parse(&estimates, &sample)
+        .with_context(|| format!("what criterion left in {} is of another form", folder.display()))
 }
 
-fn parse(estimates: &str) -> Option<Timed> {
+/// The estimate, and of the samples the one that took least for a run.
+fn parse(estimates: &str, sample: &str) -> Option<Timed> {
     let estimates: Value = serde_json::from_str(estimates).ok()?;
-    let of = |name: &str| estimates[name]["point_estimate"].as_f64();
-    let (median, deviation) = (of("median")?, of("median_abs_dev")?);
-    Some(Timed { median: Duration::from_secs_f64(median / 1e9), spread: deviation / median })
+    let sample: Value = serde_json::from_str(sample).ok()?;
+    let (runs, times) = (sample["iters"].as_array()?, sample["times"].as_array()?);
+    let each = runs.iter().zip(times).filter_map(|(runs, time)| Some(time.as_f64()? / runs.as_f64()?));
+    let fastest = each.min_by(f64::total_cmp)?;
+    let of = |nanoseconds: f64| Duration::try_from_secs_f64(nanoseconds / 1e9).ok();
+    Some(Timed { median: of(estimates["median"]["point_estimate"].as_f64()?)?, fastest: of(fastest)? })
 }
 
 #[cfg(test)]
@@ -62,9 +70,12 @@ mod tests {
 
     #[test]
     fn what_criterion_leaves_is_read() {
-        let text = r#"{"mean":{"point_estimate":9.0},"median":{"point_estimate":2000.0},"median_abs_dev":{"point_estimate":50.0}}"#;
-        assert_eq!(parse(text), Some(Timed { median: Duration::from_micros(2), spread: 0.025 }));
-        assert_eq!(parse("{}"), None);
+        let estimates = r#"{"mean":{"point_estimate":9.0},"median":{"point_estimate":2000.0}}"#;
+        let sample = r#"{"sampling_mode":"Linear","iters":[1.0,2.0,4.0],"times":[2000.0,3000.0,9000.0]}"#;
+        let timed = Timed { median: Duration::from_micros(2), fastest: Duration::from_nanos(1_500) };
+        assert_eq!(parse(estimates, sample), Some(timed));
+        assert_eq!(parse("{}", sample), None);
+        assert_eq!(parse(estimates, "{}"), None);
         assert_eq!(names("a/b: benchmark\n\nc/d: benchmark\n2 benchmarks\n"), ["a/b", "c/d"]);
     }
 }
