@@ -1,7 +1,6 @@
 //! States of TCP sockets, for the tracepoint backend: clients and listeners before the kernel chooses their port, and who
 //! leaves a TIME_WAIT socket behind.
 
-use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 use portwatch_common::record::{how, operation};
@@ -63,10 +62,7 @@ fn matters(ctx: &BtfTracePointContext) -> bool {
 #[inline(always)]
 fn changes(ctx: &BtfTracePointContext, address: u64) {
     match states(ctx) {
-        (TCP_CLOSE, TCP_SYN_SENT) => {
-            twin::seen(Hook::Connecting, bpf_get_current_pid_tgid());
-            chosen(ctx, address, how::CONNECT);
-        }
+        (TCP_CLOSE, TCP_SYN_SENT) => chosen(ctx, address, how::CONNECT),
         (TCP_SYN_SENT, TCP_CLOSE) => given_up(address),
         (TCP_CLOSE, TCP_LISTEN) => chosen(ctx, address, how::LISTEN),
         // These may have left a TIME_WAIT socket behind, which keeps the port and knows no owner.
@@ -96,12 +92,6 @@ fn destroys(ctx: &BtfTracePointContext, address: u64) {
     // Of a change in an interrupt of another the kernel does not tell.
     release::remember(ctx.arg(0), address);
     release::released(address);
-}
-
-/// Whether the current thread has just begun a TCP connection on this CPU: then that was its connect().
-#[inline(always)]
-pub(super) fn has_just_connected() -> bool {
-    twin::take(Hook::Connecting, bpf_get_current_pid_tgid())
 }
 
 /// The kernel is about to choose a port for this TCP socket, unless it has one.

@@ -14,6 +14,7 @@ mod processes;
 mod resolve;
 mod sctp;
 mod select;
+mod socket;
 #[cfg(test)]
 mod tests;
 

@@ -4,11 +4,11 @@
 //! there, or that others may have too, are all processes read, once for all of them.
 
 use super::process;
-use crate::correlate::{ProcessInfo, SocketHolders, Wanted};
+use crate::correlate::{ProcessId, ProcessInfo, SocketHolders, Wanted};
 use crate::model::UnnamedReason;
 use rustix::fs::{CWD, Dir, Mode, OFlags, openat, readlinkat_raw};
 use rustix::io::Errno;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::mem::MaybeUninit;
 use std::path::Path;
 
@@ -17,19 +17,7 @@ const LINK_BYTES: usize = 40;
 
 /// Answers every question, in order.
 pub(super) fn holders(proc: &Path, wanted: &[Wanted]) -> Vec<SocketHolders> {
-    let mut found: HashMap<u64, Vec<ProcessInfo>> = HashMap::new();
-    for want in wanted {
-        if let Some(hint) = want.hint
-            && !found.contains_key(&want.inode)
-            && process::identity(proc, hint.tgid) == Some(hint)
-            && open_sockets(proc, hint.tgid, &HashSet::from([want.inode]))
-                .is_ok_and(|sockets| !sockets.is_empty())
-            && let Some(info) = process::read(proc, hint.tgid)
-            && info.id == hint
-        {
-            found.insert(want.inode, vec![info]);
-        }
-    }
+    let mut found = look_at_hints(proc, wanted);
     let is_open = |want: &&Wanted| want.sharers || !found.contains_key(&want.inode);
     let missing: HashSet<u64> = wanted.iter().filter(is_open).map(|want| want.inode).collect();
     let denied = !missing.is_empty() && scan(proc, &missing, &mut found);
@@ -39,6 +27,30 @@ pub(super) fn holders(proc: &Path, wanted: &[Wanted]) -> Vec<SocketHolders> {
         None => SocketHolders { processes: Vec::new(), blind },
     };
     wanted.iter().map(answer).collect()
+}
+
+/// Looks at the processes that are said to have the sockets: at each once, however many it has.
+fn look_at_hints(proc: &Path, wanted: &[Wanted]) -> HashMap<u64, Vec<ProcessInfo>> {
+    let mut hints: BTreeMap<ProcessId, HashSet<u64>> = BTreeMap::new();
+    for want in wanted {
+        if let Some(hint) = want.hint {
+            hints.entry(hint).or_default().insert(want.inode);
+        }
+    }
+    let mut found = HashMap::new();
+    for (hint, inodes) in hints {
+        if process::identity(proc, hint.tgid) == Some(hint)
+            && let Ok(sockets) = open_sockets(proc, hint.tgid, &inodes)
+            && !sockets.is_empty()
+            && let Some(info) = process::read(proc, hint.tgid)
+            && info.id == hint
+        {
+            for inode in sockets {
+                found.entry(inode).or_insert_with(|| vec![info.clone()]);
+            }
+        }
+    }
+    found
 }
 
 /// Reads the descriptors of every process. True if some could not be read.

@@ -80,6 +80,12 @@ impl Probe {
     /// # Errors
     /// When none could be attached: each with its reason.
     pub fn attach(forced: Option<Backend>, sizes: Sizes) -> Result<Self, Unavailable> {
+        let attached = Self::attach_best(forced, sizes);
+        give_memory_back();
+        attached
+    }
+
+    fn attach_best(forced: Option<Backend>, sizes: Sizes) -> Result<Self, Unavailable> {
         let candidates =
             |preempts| forced.map_or_else(|| Backend::by_merit(preempts).to_vec(), |one| vec![one]);
         let kernel = match Kernel::read() {
@@ -169,4 +175,14 @@ impl Probe {
     pub fn tables(&self) -> Vec<Table> {
         Table::all(&self.assignments, self.counters().get("ports_held"))
     }
+}
+
+/// The kernel's types were read into tens of megabytes of small pieces, which are free again: the allocator would keep them for
+/// as long as the agent runs.
+fn give_memory_back() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it touches nothing but what is free.
+    unsafe {
+        libc::malloc_trim(0)
+    };
 }

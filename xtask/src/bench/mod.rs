@@ -3,6 +3,7 @@
 
 mod document;
 mod instructions;
+mod userspace;
 
 use anyhow::Result;
 
@@ -43,7 +44,10 @@ struct Part {
 }
 
 /// In the order of docs/performance.md.
-const PARTS: &[Part] = &[Part { name: "instructions", measure: instructions::section }];
+const PARTS: &[Part] = &[
+    Part { name: "instructions", measure: instructions::section },
+    Part { name: "userspace", measure: userspace::section },
+];
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     for part in

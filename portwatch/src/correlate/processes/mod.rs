@@ -39,9 +39,20 @@ impl Processes {
 
     /// The process of a kernel record, as well as it can be described by now.
     pub(super) fn describe(&mut self, task: &Task, lookups: &mut dyn Lookups) -> model::Process {
+        let now = lookups.process(ProcessId::of(task));
+        self.describe_as(task, now, lookups)
+    }
+
+    /// The same of one that was looked at just now.
+    pub(super) fn describe_as(
+        &mut self,
+        task: &Task,
+        now: Option<ProcessInfo>,
+        lookups: &mut dyn Lookups,
+    ) -> model::Process {
         let id = ProcessId::of(task);
         let known = self.memory.take(id);
-        let now = lookups.process(id).map(|info| seen(info, task.uid, lookups));
+        let now = now.map(|info| seen(info, task.uid, lookups));
         let alive = now.is_some();
         let seen = match (now, known.seen) {
             (Some(now), Some(before)) => Some(now.completed(before)),
