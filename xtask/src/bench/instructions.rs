@@ -12,12 +12,14 @@ use crate::build;
 use crate::kernels::{self, Arch};
 use crate::vm::{Machine, run_guest};
 
-const BACKENDS: [&str; 4] = ["none", "fexit", "kprobe", "tracepoint"];
+/// In the order of measuring.
+const WATCHERS: [&str; 7] =
+    ["none", "fexit", "floor-fexit", "kprobe", "floor-kprobe", "tracepoint", "floor-tracepoint"];
 
 /// One measurement.
 #[derive(Debug, PartialEq)]
 struct Row {
-    backend: String,
+    watcher: String,
     operation: String,
     instructions: u64,
     spread: f64,
@@ -38,7 +40,7 @@ fn measure(series: &str) -> Result<(String, Vec<Row>)> {
     let machine = Machine { icount: true, timeout: Duration::from_secs(1_800), ..Machine::usual(&kernel) };
     let mut command: Vec<String> =
         ["/init", "bench", "--portwatch", "/bin/portwatch"].map(str::to_owned).into();
-    command.extend(BACKENDS.iter().flat_map(|backend| ["--backend".to_owned(), (*backend).to_owned()]));
+    command.extend(WATCHERS.iter().flat_map(|watcher| ["--watcher".to_owned(), (*watcher).to_owned()]));
     eprintln!("  count instructions on Linux {}: emulated, one to two minutes", kernel.release);
     let mut rows = Vec::new();
     let code = run_guest(&machine, &binaries, &command, &mut |line| match parse(line) {
@@ -53,14 +55,14 @@ fn measure(series: &str) -> Result<(String, Vec<Row>)> {
     Ok((kernel.release, rows))
 }
 
-/// `BENCH backend=fexit op=tcp-connection instructions=132937 spread=0.01`
+/// `BENCH watcher=fexit op=tcp-connection instructions=132937 spread=0.01`
 fn parse(line: &str) -> Option<Row> {
     let fields = line.strip_prefix("BENCH ")?;
     let field = |name: &str| {
         fields.split(' ').find_map(|field| field.strip_prefix(name).and_then(|rest| rest.strip_prefix('=')))
     };
     Some(Row {
-        backend: field("backend")?.to_owned(),
+        watcher: field("watcher")?.to_owned(),
         operation: field("op")?.to_owned(),
         instructions: field("instructions")?.parse().ok()?,
         spread: field("spread")?.parse().ok()?,
@@ -70,17 +72,17 @@ fn parse(line: &str) -> Option<Row> {
 fn table(release: &str, rows: &[Row]) -> Result<String> {
     let mut out = format!("Linux {release}, guest instructions an operation:\n\n");
     out.push_str(
-        "| operation | backend | instructions | added | ratio | spread |\n|---|---|---:|---:|---:|---:|\n",
+        "| operation | watcher | instructions | added | ratio | spread |\n|---|---|---:|---:|---:|---:|\n",
     );
     for row in rows {
-        let base = rows.iter().find(|other| other.backend == "none" && other.operation == row.operation);
+        let base = rows.iter().find(|other| other.watcher == "none" && other.operation == row.operation);
         let base = base.context("the measurement without portwatch is missing")?.instructions;
-        let Row { backend, operation, instructions, spread } = row;
+        let Row { watcher, operation, instructions, spread } = row;
         let added = i128::from(*instructions) - i128::from(base);
         let ratio = *instructions as f64 / base as f64;
         writeln!(
             out,
-            "| {operation} | {backend} | {instructions} | {added:+} | {ratio:.3} | {spread:.2} % |"
+            "| {operation} | {watcher} | {instructions} | {added:+} | {ratio:.3} | {spread:.2} % |"
         )?;
     }
     Ok(out)
@@ -92,16 +94,16 @@ mod tests {
 
     #[test]
     fn a_measurement_is_read() {
-        let row = parse("BENCH backend=fexit op=tcp-connection instructions=132937 spread=0.01");
+        let row = parse("BENCH watcher=fexit op=tcp-connection instructions=132937 spread=0.01");
         assert_eq!(row.as_ref().map(|row| row.instructions), Some(132_937));
-        assert_eq!(parse("BENCH backend=fexit"), None);
+        assert_eq!(parse("BENCH watcher=fexit"), None);
         assert_eq!(parse("something else"), None);
     }
 
     #[test]
     fn the_table_compares_with_none() {
-        let row = |backend: &str, instructions| Row {
-            backend: backend.into(),
+        let row = |watcher: &str, instructions| Row {
+            watcher: watcher.into(),
             operation: "tcp".into(),
             instructions,
             spread: 0.0,
