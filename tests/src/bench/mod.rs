@@ -8,13 +8,15 @@ mod floor;
 mod measure;
 mod operation;
 mod peer;
+mod round;
+mod slab;
 mod watcher;
 
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::say;
+use crate::{init, say};
 pub(crate) use measure::Effort;
 use measure::measure;
 use operation::{OPERATIONS, Operation};
@@ -24,10 +26,13 @@ use watcher::{Running, Started};
 /// Measures every operation under each watcher; whether each could be measured. A watcher that this kernel does not admit is
 /// told, with its own words.
 pub(crate) fn run(program: &Path, watchers: &[Watcher], only: &[String], effort: Effort) -> Result<bool> {
-    ensure!(effort.rounds > 0 && effort.operations > 0, "--rounds and --operations must be at least 1");
+    ensure!(effort.rounds > 0, "--rounds must be at least 1");
     let wanted = |operation: &&Operation| only.is_empty() || only.iter().any(|name| name == operation.name);
     let operations: Vec<&Operation> = OPERATIONS.iter().filter(wanted).collect();
     ensure!(!operations.is_empty(), "no operation is called so");
+    if init::has_machine() {
+        slab::keep_pages()?;
+    }
     let mut all_measured = true;
     for watcher in watchers.iter().take_while(|_| say::is_read()) {
         match watcher.start(program).with_context(|| format!("starting {watcher}"))? {

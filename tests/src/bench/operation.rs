@@ -1,6 +1,5 @@
 //! What is measured: ways to take a port and give it back, and to be refused one.
 
-use std::hint::black_box;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::thread;
@@ -9,9 +8,10 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with};
-use rustix::time::{ClockId, clock_gettime};
+use rustix::time::ClockId;
 
 use super::client::Client;
+use super::round::{Round, Taken};
 
 /// Below the range, so that no client is ever given it.
 const SERVER_PORT: u16 = 1_000;
@@ -19,22 +19,14 @@ const SERVER_PORT: u16 = 1_000;
 /// A report waits for more of its kind for a second at most.
 const REPORTED: Duration = Duration::from_secs(3);
 
-/// One round of an operation.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Round {
-    pub(super) operations: u32,
-    /// The process that watches, where there is one.
-    pub(super) watcher: Option<u32>,
-}
-
 /// Something that asks for a port.
 pub(super) struct Operation {
     pub(super) name: &'static str,
-    /// Does it so many times; returns what all of them took.
-    pub(super) repeat: fn(Round) -> Result<u64>,
+    /// Does it as long as the round is; returns what that took.
+    pub(super) repeat: fn(Round) -> Result<Taken>,
 }
 
-const fn operation(name: &'static str, repeat: fn(Round) -> Result<u64>) -> Operation {
+const fn operation(name: &'static str, repeat: fn(Round) -> Result<Taken>) -> Operation {
     Operation { name, repeat }
 }
 
@@ -58,10 +50,10 @@ fn socket(kind: SocketType) -> Result<OwnedFd> {
 }
 
 /// connect(), accept() and close() at both ends, the client's first.
-fn tcp_connections(round: Round) -> Result<u64> {
+fn tcp_connections(round: Round) -> Result<Taken> {
     let listener = TcpListener::bind(loopback(SERVER_PORT)).context("listening")?;
     let target = listener.local_addr()?;
-    timed(round, || {
+    round.time(ClockId::Monotonic, || {
         let client = TcpStream::connect(target).context("connecting")?;
         let (server, _) = listener.accept().context("accepting")?;
         drop(client);
@@ -72,10 +64,10 @@ fn tcp_connections(round: Round) -> Result<u64> {
 
 /// accept() and close() of a connection whose client is no socket of this kernel: a server's half, and nothing else that
 /// a watcher could have seen.
-fn tcp_accepted(round: Round) -> Result<u64> {
+fn tcp_accepted(round: Round) -> Result<Taken> {
     let listener = TcpListener::bind(loopback(SERVER_PORT)).context("listening")?;
     let mut client = Client::new(SERVER_PORT)?;
-    timed(round, || {
+    round.time(ClockId::Monotonic, || {
         client.connect()?;
         let (server, _) = listener.accept().context("accepting")?;
         client.finish()?;
@@ -85,65 +77,49 @@ fn tcp_accepted(round: Round) -> Result<u64> {
 }
 
 /// bind() to a number, and close(). `TcpListener::bind` would listen too, which asks for the port a second time.
-fn tcp_binds(round: Round) -> Result<u64> {
-    timed(round, || bind(&socket(SocketType::STREAM)?, &loopback(SERVER_PORT)).context("binding"))
+fn tcp_binds(round: Round) -> Result<Taken> {
+    round.time(ClockId::Monotonic, || {
+        bind(&socket(SocketType::STREAM)?, &loopback(SERVER_PORT)).context("binding")
+    })
 }
 
 /// bind() to whatever the kernel gives, and close().
-fn tcp_binds_to_any(round: Round) -> Result<u64> {
-    timed(round, || bind(&socket(SocketType::STREAM)?, &loopback(0)).context("binding"))
+fn tcp_binds_to_any(round: Round) -> Result<Taken> {
+    round.time(ClockId::Monotonic, || bind(&socket(SocketType::STREAM)?, &loopback(0)).context("binding"))
 }
 
 /// connect() of a fresh UDP socket, and close().
-fn udp_autobinds(round: Round) -> Result<u64> {
-    timed(round, || connect(&socket(SocketType::DGRAM)?, &loopback(SERVER_PORT)).context("connecting"))
+fn udp_autobinds(round: Round) -> Result<Taken> {
+    round.time(ClockId::Monotonic, || {
+        connect(&socket(SocketType::DGRAM)?, &loopback(SERVER_PORT)).context("connecting")
+    })
 }
 
 /// A fresh socket, bind() to a port that a client has, which the kernel refuses, and close(): what the caller spends on it.
-fn refusals(round: Round) -> Result<u64> {
-    let before = time_of(ClockId::ThreadCPUTime);
-    refuse(round)?;
-    Ok(time_of(ClockId::ThreadCPUTime) - before)
+fn refusals(round: Round) -> Result<Taken> {
+    let listener = TcpListener::bind(loopback(SERVER_PORT)).context("listening")?;
+    let client = TcpStream::connect(listener.local_addr()?).context("connecting")?;
+    let taken = client.local_addr()?;
+    round.time(ClockId::ThreadCPUTime, || match bind(&socket(SocketType::STREAM)?, &taken) {
+        Err(Errno::ADDRINUSE) => Ok(()),
+        other => bail!("bind() to a client's port {taken} was not refused: {other:?}"),
+    })
 }
 
 /// The same and what the watcher's process spends on it, until its report has been out for long. One thread that is refused
 /// the same port again and again is told in one report with their number. What the process does of itself, with nothing to
 /// report, is left out.
-fn refusals_and_reports(round: Round) -> Result<u64> {
+fn refusals_and_reports(round: Round) -> Result<Taken> {
     let spent = || round.watcher.map_or(Ok(0), spent_by);
     let start = spent()?;
     thread::sleep(REPORTED);
     let before = spent()?;
-    let caller = refusals(round)?;
+    let taken = refusals(round)?;
     thread::sleep(REPORTED);
-    Ok((caller + spent()? - before).saturating_sub(before - start))
-}
-
-fn refuse(round: Round) -> Result<()> {
-    let listener = TcpListener::bind(loopback(SERVER_PORT)).context("listening")?;
-    let client = TcpStream::connect(listener.local_addr()?).context("connecting")?;
-    let taken = client.local_addr()?;
-    for _ in 0..round.operations {
-        match bind(&socket(SocketType::STREAM)?, &taken) {
-            Err(Errno::ADDRINUSE) => {}
-            other => bail!("bind() to a client's port {taken} was not refused: {other:?}"),
-        }
-    }
-    Ok(())
-}
-
-/// What all turns take.
-fn timed(round: Round, mut turn: impl FnMut() -> Result<()>) -> Result<u64> {
-    let start = time_of(ClockId::Monotonic);
-    for _ in 0..round.operations {
-        black_box(turn()?);
-    }
-    Ok(time_of(ClockId::Monotonic) - start)
-}
-
-fn time_of(clock: ClockId) -> u64 {
-    let time = clock_gettime(clock);
-    (time.tv_sec * 1_000_000_000 + time.tv_nsec).unsigned_abs()
+    let reporting = (spent()? - before).saturating_sub(before - start);
+    // The process also heard of the refusals that led in.
+    let share = u128::from(reporting) * u128::from(taken.operations) / u128::from(taken.with_lead_in);
+    Ok(Taken { time: taken.time + share as u64, ..taken })
 }
 
 /// Nanoseconds that a process has run, in user space and in the kernel.
@@ -163,17 +139,6 @@ pub(super) fn spent_by(pid: u32) -> Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn turns_are_counted() {
-        let mut turns = 0;
-        let count = || {
-            turns += 1;
-            Ok(())
-        };
-        timed(Round { operations: 7, watcher: None }, count).unwrap();
-        assert_eq!(turns, 7);
-    }
 
     #[test]
     fn a_process_has_spent_something() {

@@ -24,7 +24,9 @@ pub(super) struct Peer {
 impl Peer {
     /// Starts it and waits until it watches; else why it does not, in its own words.
     pub(super) fn start(command: &str) -> Result<Result<Self, String>> {
-        let child = Command::new(command)
+        let mut words = command.split(' ');
+        let child = Command::new(words.next().unwrap_or_default())
+            .args(words)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

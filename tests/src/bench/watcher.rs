@@ -17,7 +17,7 @@ pub(crate) enum Watcher {
     None,
     Portwatch(Backend),
     Floor(probe::Backend),
-    /// Another tool, by its command.
+    /// Another tool, by its command: its path and arguments, with a space between.
     Peer(String),
 }
 
@@ -66,6 +66,7 @@ impl fmt::Display for Watcher {
             Self::None => out.write_str("none"),
             Self::Portwatch(backend) => out.write_str(backend.name()),
             Self::Floor(backend) => write!(out, "floor-{}", backend.name()),
+            // A script is called by its own name, not by that of its interpreter.
             Self::Peer(command) => out.write_str(command.rsplit('/').next().unwrap_or(command)),
         }
     }
@@ -131,6 +132,8 @@ mod tests {
         {
             assert_eq!(name.parse::<Watcher>().unwrap().to_string(), name);
         }
+        let script = "/peers/bpftrace /peers/tcpconnect.bt";
+        assert_eq!(script.parse::<Watcher>().unwrap().to_string(), "tcpconnect.bt");
         assert_eq!("/peers/tcpconnect".parse::<Watcher>().unwrap().to_string(), "tcpconnect");
         assert!("tcpconnect".parse::<Watcher>().is_err());
         assert!("floor-none".parse::<Watcher>().is_err());
