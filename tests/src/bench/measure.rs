@@ -14,7 +14,7 @@ use crate::netns::{Netns, Range};
 const RANGE: Range = Range { low: 1_024, high: 65_535 };
 
 /// Rounds in which the kernel gets the memory that the later ones are given again.
-const WARM_UP: usize = 2;
+const WARM_UP: usize = 1;
 
 /// What a round leaves behind for later (memory that waits for a grace period, a namespace to be taken down) is done in
 /// this time. An emulated machine that counts instructions passes over it.

@@ -11,7 +11,7 @@ use anyhow::Result;
 use rustix::time::{ClockId, clock_gettime};
 
 /// Ticks that lead in.
-const LEAD_IN: u32 = 12;
+const LEAD_IN: u32 = 6;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Round {
     /// At least.

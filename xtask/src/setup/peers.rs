@@ -10,7 +10,10 @@ use super::archive::Archive;
 use crate::{cache, run};
 
 const SUITE: &str = "bookworm";
-const PACKAGES: [&str; 2] = ["libbpf-tools", "bpftrace"];
+const TOOLS: [&str; 2] = ["libbpf-tools", "bpftrace"];
+/// Headers of the C library, which the script includes.
+const HEADERS: &str = "libc6-dev";
+const INCLUDED: &str = "usr/include";
 const WHY: &str = "a tool to compare with";
 /// Written last: what was fetched, a package and its version a line.
 const COMPLETE: &str = "packages";
@@ -39,24 +42,28 @@ pub(crate) struct Peers {
 pub(crate) fn obtain() -> Result<Peers> {
     let folder = cache::dir()?.join("tools/peers-amd64");
     let _lock = cache::lock("peers")?;
-    if !folder.join(COMPLETE).is_file() {
+    let fetched = || fs::read_to_string(folder.join(COMPLETE)).unwrap_or_default();
+    if !TOOLS.iter().chain([&HEADERS]).all(|name| version(&fetched(), name).is_some()) {
         // Lists of some days ago may name a version that has been replaced since.
         Archive::open(&[SUITE], "amd64")
             .and_then(|archive| fetch(&archive, &folder))
             .or_else(|_| fetch(&Archive::open_now(&[SUITE], "amd64")?, &folder))?;
     }
-    let fetched = fs::read_to_string(folder.join(COMPLETE))?;
-    let is_asked_for = |line: &&str| PACKAGES.iter().any(|name| line.starts_with(&format!("{name} ")));
-    let versions = fetched.lines().filter(is_asked_for).map(str::to_owned).collect();
+    let versions = TOOLS.iter().filter_map(|name| version(&fetched(), name)).collect();
     let (commands, files) = collect(&folder)?;
     Ok(Peers { commands, files, versions })
+}
+
+/// A package with its version, if it was fetched.
+fn version(fetched: &str, package: &str) -> Option<String> {
+    fetched.lines().find(|line| line.split(' ').next() == Some(package)).map(str::to_owned)
 }
 
 fn fetch(archive: &Archive, folder: &Path) -> Result<()> {
     let fresh = folder.with_extension("new");
     let _ = fs::remove_dir_all(&fresh);
     let mut fetched = String::new();
-    for (name, version) in archive.with_dependencies(&PACKAGES)? {
+    for (name, version) in archive.with_dependencies(&[&TOOLS[..], &[HEADERS]].concat())? {
         archive.unpack(&name, &fresh, WHY)?;
         fetched.push_str(&format!("{name} {version}\n"));
     }
@@ -87,7 +94,23 @@ fn collect(folder: &Path) -> Result<(Vec<String>, Vec<(PathBuf, String)>)> {
             }
         }
     }
+    add_headers(folder, &folder.join(INCLUDED), &mut files)?;
     Ok((commands, files))
+}
+
+/// All of them: which ones the script's one header asks for differs by version.
+fn add_headers(root: &Path, folder: &Path, files: &mut Vec<(PathBuf, String)>) -> Result<()> {
+    for entry in fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))? {
+        let entry = entry?;
+        let path = entry.path();
+        if entry.file_type()?.is_dir() {
+            add_headers(root, &path, files)?;
+        } else if path.extension().is_some_and(|extension| extension == "h") {
+            let guest = path.strip_prefix(root)?.to_string_lossy().into_owned();
+            files.push((path, guest));
+        }
+    }
+    Ok(())
 }
 
 /// What the loader would load for a program, by its own word.
@@ -114,7 +137,14 @@ fn library(line: &str) -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use super::library;
+    use super::{library, version};
+
+    #[test]
+    fn a_version_is_that_of_the_whole_name() {
+        let fetched = "libbpf1 1.1\nbpftrace 0.17\n";
+        assert_eq!(version(fetched, "bpftrace").as_deref(), Some("bpftrace 0.17"));
+        assert_eq!(version(fetched, "libbpf"), None);
+    }
 
     #[test]
     fn a_line_of_the_loader_is_read() {

@@ -27,9 +27,9 @@ pub(super) struct Effort {
 }
 
 impl Effort {
-    pub(super) const WHOLE: Self = Self { rounds: 5, milliseconds: 200 };
+    pub(super) const WHOLE: Self = Self { rounds: 5, milliseconds: 120 };
     /// For the tests.
-    pub(super) const QUICK: Self = Self { rounds: 3, milliseconds: 100 };
+    pub(super) const QUICK: Self = Self { rounds: 3, milliseconds: 60 };
 }
 
 /// What a kernel was measured with.
