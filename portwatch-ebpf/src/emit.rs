@@ -8,9 +8,9 @@ use portwatch_common::{
 };
 
 use crate::field::{Probed, field};
-use crate::maps::{DATAGRAMS, EVENTS, LAST, PORTS, count};
+use crate::maps::{DATAGRAMS, EVENTS, LAST, count};
 use crate::walk::Outcome;
-use crate::{release, sock, task};
+use crate::{ports, release, sock, task};
 
 /// Holders wait for the refusal that closes their group.
 const NO_WAKEUP: u64 = 1;
@@ -91,31 +91,33 @@ pub(crate) fn meet(sk: *const u8, found_by: u8, holder: &mut Holder) {
     holder.refusal = 0;
     holder.released_ns = 0;
     sock::describe(sk, &mut holder.socket);
-    let key = sk as u64;
-    let mut record = PORTS.get_ptr(key);
-    if record.is_none() {
-        record = DATAGRAMS.get_ptr(key);
-    }
-    holder.has_assignment = 0;
     holder.assignment = Assignment::default();
-    if let Some(record) = record {
-        // SAFETY: a map value, read by copy.
-        holder.assignment = unsafe { *record };
-        holder.has_assignment = u8::from(same_life(&holder.socket, &holder.assignment));
-    }
+    let is_known =
+        ports::copy(sk as u64, &mut holder.assignment) || datagram(sk as u64, &mut holder.assignment);
+    holder.has_assignment = u8::from(is_known && same_life(&holder.socket, &holder.assignment));
 }
 
-/// Socket addresses are reused at once: another inode is another socket.
+/// Copies the record of a socket whose release is not seen; whether there is one.
+#[inline(always)]
+fn datagram(sk: u64, into: &mut Assignment) -> bool {
+    let Some(record) = DATAGRAMS.get_ptr(sk) else { return false };
+    // SAFETY: a map value, read by copy.
+    *into = unsafe { *record };
+    true
+}
+
+/// Socket addresses are reused at once: another inode, or another port, is another socket.
 #[inline(always)]
 fn same_life(socket: &Socket, assignment: &Assignment) -> bool {
-    socket.inode == 0 || assignment.inode == 0 || socket.inode == assignment.inode
+    (socket.inode == 0 || assignment.inode == 0 || socket.inode == assignment.inode)
+        && (assignment.port == 0 || socket.local_port == assignment.port)
 }
 
 /// Sends the record that `LAST` keeps for the connection of `sk`. Returns the number of records sent.
 #[inline(always)]
 fn last_owner(sk: *const u8, refusal: u64, port: u16) -> u64 {
     let mut socket = Socket::default();
-    sock::endpoints(sk, &mut socket);
+    sock::endpoints::<Probed>(sk, &mut socket);
     let key: PortKey = release::key(sock::netns::<Probed>(sk), port, sock::IPPROTO_TCP as u8, &socket);
     let Some(last) = LAST.get_ptr(key) else { return 0 };
     let Some(mut entry) = EVENTS.reserve::<Holder>(0) else {

@@ -2,7 +2,7 @@
 
 use portwatch_common::{Socket, record::flag};
 
-use crate::field::{Access, Probed, bits, field, fill, present, probe};
+use crate::field::{Access, Probed, bits, field, fill, present};
 use crate::maps::constant;
 use crate::task;
 
@@ -110,7 +110,7 @@ pub(crate) fn describe(sk: *const u8, facts: &mut Socket) {
     fill!(facts.device, sk, skc_bound_dev_if);
     fill!(facts.local_port, sk, skc_num);
     fill!(facts.state, sk, skc_state);
-    endpoints(sk, facts);
+    endpoints::<Probed>(sk, facts);
     facts.pad = [0; 5];
     facts.flags = common_flags(sk);
     if facts.state == TCP_TIME_WAIT {
@@ -150,24 +150,31 @@ pub(crate) fn protocol(sk: *const u8) -> u16 {
 
 /// The part that says which connection it is: family, both addresses, the remote port.
 #[inline(always)]
-pub(crate) fn endpoints(sk: *const u8, facts: &mut Socket) {
-    fill!(facts.family, sk, skc_family);
-    facts.remote_port = u16::from_be(field!(Probed, sk, skc_dport));
-    facts.local = [0; 16];
-    facts.remote = [0; 16];
+pub(crate) fn endpoints<A: Access>(sk: *const u8, facts: &mut Socket) {
+    facts.family = field!(A, sk, skc_family);
+    facts.remote_port = u16::from_be(field!(A, sk, skc_dport));
     if facts.family == AF_INET6 && present!(skc_v6_rcv_saddr) && present!(skc_v6_daddr) {
-        fill!(facts.local, sk, skc_v6_rcv_saddr);
-        fill!(facts.remote, sk, skc_v6_daddr);
+        facts.local = ipv6::<A>(sk, constant!(OFFSETS.skc_v6_rcv_saddr));
+        facts.remote = ipv6::<A>(sk, constant!(OFFSETS.skc_v6_daddr));
     } else {
-        fill_ipv4(&mut facts.local, sk, constant!(OFFSETS.skc_rcv_saddr));
-        fill_ipv4(&mut facts.remote, sk, constant!(OFFSETS.skc_daddr));
+        facts.local = ipv4::<A>(sk, constant!(OFFSETS.skc_rcv_saddr));
+        facts.remote = ipv4::<A>(sk, constant!(OFFSETS.skc_daddr));
     }
 }
 
+/// An IPv4 address fills the first four bytes.
 #[inline(always)]
-fn fill_ipv4(address: &mut [u8; 16], sk: *const u8, offset: u32) {
-    // SAFETY: an IPv4 address fills the first four bytes of the array.
-    unsafe { probe((&raw mut *address).cast::<[u8; 4]>(), sk, offset) };
+fn ipv4<A: Access>(sk: *const u8, offset: u32) -> [u8; 16] {
+    let [a, b, c, d] = A::read::<u32>(sk, offset).to_ne_bytes();
+    [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+}
+
+/// As two words: no load is longer.
+#[inline(always)]
+fn ipv6<A: Access>(sk: *const u8, offset: u32) -> [u8; 16] {
+    let words = [A::read::<u64>(sk, offset), A::read::<u64>(sk, offset + 8)];
+    // SAFETY: of the same size, and any bytes are an address.
+    unsafe { core::mem::transmute(words) }
 }
 
 /// Branch-free: every branch here would double the verifier's work.

@@ -8,23 +8,22 @@ use portwatch_common::counter;
 
 use crate::maps::{SEEN, constant, count};
 
-/// A hook that has two programs: its place in `SEEN`.
+/// A hook that has two programs, or leaves word for another hook: its place in `SEEN`.
 #[derive(Clone, Copy)]
 #[repr(u32)]
 pub(crate) enum Hook {
-    PutPort = 0,
-    TimeWait,
+    TimeWait = 0,
     TcpPortEnter,
     TcpPort,
     UdpPortEnter,
     UdpPort,
-    UdpUnhash,
     Autobind,
     Connect,
     Begins,
     Ends,
     Destroy,
-    EnterCall,
+    CallEnds,
+    Connecting,
     ProcessExit,
 }
 
@@ -59,14 +58,23 @@ pub(crate) fn seen_in_process(hook: Hook, event: u64) {
 /// Whether the event is the stand-in's, since the lead was not called for it.
 #[inline(always)]
 pub(crate) fn is_missed(hook: Hook, event: u64) -> bool {
-    let Some(slot) = SEEN.get_ptr_mut(hook as u32) else { return false };
-    // SAFETY: as in `seen`. The word is used up: the same socket may come again.
-    unsafe {
-        if *slot == event {
-            *slot = 0;
-            return false;
-        }
+    if take(hook, event) {
+        return false;
     }
     count(counter::STOOD_IN);
     true
+}
+
+/// Whether word was left of this event. It is used up: the same socket may come again.
+#[inline(always)]
+pub(crate) fn take(hook: Hook, event: u64) -> bool {
+    let Some(slot) = SEEN.get_ptr_mut(hook as u32) else { return true };
+    // SAFETY: as in `seen`.
+    unsafe {
+        let was_left = *slot == event;
+        if was_left {
+            *slot = 0;
+        }
+        was_left
+    }
 }

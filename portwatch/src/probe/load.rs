@@ -2,7 +2,7 @@
 
 use std::io::{self, Read as _};
 
-use aya::programs::{BtfTracePoint, FEntry, FExit, Iter, KProbe, ProgramError, TracePoint, links::LinkError};
+use aya::programs::{BtfTracePoint, FEntry, FExit, Iter, KProbe, ProgramError, links::LinkError};
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 use portwatch_common::{Offsets, Tuning, map};
 
@@ -10,21 +10,7 @@ use super::backend::{Backend, Hook, SNAPSHOT, Target};
 use super::kernel::Kernel;
 use super::object;
 use super::reason::Reason;
-
-/// Sizes that the user may set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sizes {
-    /// Sockets with a port at one time.
-    pub ports: u32,
-    /// Bytes of the ring buffer: a power of two, at least a page.
-    pub ring: u32,
-}
-
-impl Default for Sizes {
-    fn default() -> Self {
-        Self { ports: map::PORTS_ENTRIES, ring: map::EVENTS_BYTES }
-    }
-}
+use super::sizes::Sizes;
 
 /// A loaded object with its hooks attached.
 #[derive(Debug)]
@@ -76,18 +62,22 @@ pub fn programs(hook: &Hook, kernel: &Kernel) -> Vec<&'static str> {
 
 /// Loads the object with nothing attached.
 pub(super) fn load(backend: Backend, kernel: &Kernel, sizes: Sizes) -> Result<Ebpf, Reason> {
-    let bytes = object::bytes().map_err(|error| Reason::object(&error))?;
+    let bytes = object::bytes(kernel).map_err(|error| Reason::object(&error))?;
+    let room = sizes.room(kernel.has_atomic_exchange());
     let tuning = Tuning {
         task_btf: u32::from(kernel.has_task_btf()),
         datagrams: u32::from(backend.keeps_datagrams_apart()),
         preempts: u32::from(kernel.preempts),
+        bucket_bits: room.bucket_bits,
+        function_arguments: u32::from(kernel.has_function_arguments()),
     };
     let offsets: &Offsets = &kernel.offsets;
     EbpfLoader::new()
         .btf(Some(&kernel.typed))
         .override_global(map::OFFSETS_GLOBAL, offsets, true)
         .override_global(map::TUNING_GLOBAL, &tuning, true)
-        .map_max_entries(map::PORTS, sizes.ports)
+        .map_max_entries(map::PORTS, room.buckets())
+        .map_max_entries(map::PORTS_SPILL, room.spill)
         .map_max_entries(map::EVENTS, sizes.ring)
         .verifier_log_level(VerifierLogLevel::STATS)
         .load(&bytes)
@@ -97,8 +87,8 @@ pub(super) fn load(backend: Backend, kernel: &Kernel, sizes: Sizes) -> Result<Eb
 fn attach_program(ebpf: &mut Ebpf, name: &'static str, hook: &Hook, kernel: &Kernel) -> Result<(), Reason> {
     let program = ebpf.program_mut(name).ok_or_else(|| Reason::missing_program(name))?;
     let attached = match hook.target {
-        Target::Fentry(function) => <&mut FEntry>::try_from(program).and_then(|program| {
-            program.load(function, &kernel.typed)?;
+        Target::Fentry(functions) => <&mut FEntry>::try_from(program).and_then(|program| {
+            program.load(kernel.first_of(functions), &kernel.typed)?;
             program.attach().map(drop)
         }),
         Target::Fexit(function, _) => <&mut FExit>::try_from(program).and_then(|program| {
@@ -111,10 +101,6 @@ fn attach_program(ebpf: &mut Ebpf, name: &'static str, hook: &Hook, kernel: &Ker
         }),
         Target::Kprobe(functions) => attach_probe(program, kernel.first_of(functions)),
         Target::Kretprobe(function) => attach_probe(program, function),
-        Target::Syscall(name) => <&mut TracePoint>::try_from(program).and_then(|program| {
-            program.load()?;
-            program.attach("syscalls", name).map(drop)
-        }),
     };
     attached.map_err(|error| Reason::hook(hook, &error))
 }

@@ -10,10 +10,10 @@ pub mod object;
 mod program_info;
 pub mod prototype;
 pub mod reason;
+mod sizes;
 mod skipped;
 mod snapshot;
 mod tables;
-mod tracefs;
 
 use std::sync::Arc;
 
@@ -26,9 +26,9 @@ use crate::rule::Era;
 
 pub use backend::Backend;
 pub use kernel::Kernel;
-pub use load::Sizes;
 pub use program_info::ProgramRuns;
 pub use reason::Reason;
+pub use sizes::Sizes;
 pub use snapshot::{OpenSocket, Snapshot, open_sockets};
 pub use tables::{Assignments, Counters, Table};
 
@@ -80,10 +80,6 @@ impl Probe {
     /// # Errors
     /// When none could be attached: each with its reason.
     pub fn attach(forced: Option<Backend>, sizes: Sizes) -> Result<Self, Unavailable> {
-        tracefs::with_tracefs(|| Self::attach_best(forced, sizes))
-    }
-
-    fn attach_best(forced: Option<Backend>, sizes: Sizes) -> Result<Self, Unavailable> {
         let candidates =
             |preempts| forced.map_or_else(|| Backend::by_merit(preempts).to_vec(), |one| vec![one]);
         let kernel = match Kernel::read() {
@@ -171,6 +167,6 @@ impl Probe {
     /// Size and fill of the kernel side's tables. Counting walks every entry: for `doctor`, not for a loop.
     #[must_use]
     pub fn tables(&self) -> Vec<Table> {
-        Table::all(&self.assignments)
+        Table::all(&self.assignments, self.counters().get("ports_held"))
     }
 }

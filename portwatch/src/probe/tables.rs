@@ -1,9 +1,11 @@
 //! The kernel side's counters and tables, as numbers.
 
 use aya::Ebpf;
-use aya::maps::{HashMap, Map, MapInfo, PerCpuArray};
-use portwatch_common::{Assignment, LastOwner, PortKey, ProcessKey, Task, counter, map};
+use aya::maps::{Array, HashMap, Map, MapInfo, PerCpuArray};
+use portwatch_common::{Assignment, Bucket, LastOwner, PortKey, ProcessKey, Task, counter, map};
 use serde::Serialize;
+
+use super::sizes::{Room, hash_memory};
 
 /// Counters of the kernel side, summed over the CPUs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -13,7 +15,7 @@ pub struct Counters(Vec<u64>);
 impl Counters {
     pub(super) fn read(ebpf: &Ebpf) -> Self {
         let read = |array: &PerCpuArray<_, u64>, index| {
-            array.get(&index, 0).map(|cpus| cpus.iter().sum()).unwrap_or(0)
+            array.get(&index, 0).map_or(0, |cpus| cpus.iter().fold(0, |sum, cpu| cpu.wrapping_add(sum)))
         };
         let array = ebpf.map(map::COUNTERS).and_then(|map| PerCpuArray::<_, u64>::try_from(map).ok());
         Self(
@@ -58,7 +60,7 @@ impl Counters {
 
     /// Those that count something lost.
     pub fn losses(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
-        const HARMLESS: [&str; 3] = ["refusals", "preexisting", "stood_in"];
+        const HARMLESS: [&str; 4] = ["refusals", "preexisting", "stood_in", "ports_held"];
         self.iter().filter(|(name, _)| !HARMLESS.contains(name))
     }
 }
@@ -76,7 +78,7 @@ impl Assignments {
     /// Takes the tables out of the object; the programs go on writing them.
     pub(super) fn take(ebpf: &mut Ebpf) -> Self {
         let take = |name| Some((name, ebpf.take_map(name)?));
-        let tables = [map::PORTS, map::DATAGRAMS].into_iter().filter_map(take).collect();
+        let tables = [map::PORTS, map::PORTS_SPILL, map::DATAGRAMS].into_iter().filter_map(take).collect();
         Self { tables, last: ebpf.take_map(map::LAST), processes: ebpf.take_map(map::PROCESS) }
     }
 
@@ -91,11 +93,7 @@ impl Assignments {
     /// Every record, as they are now. Walks the tables: not for a loop.
     #[must_use]
     pub fn all(&self) -> Vec<Assignment> {
-        let tables =
-            self.tables.iter().filter_map(|(_, map)| HashMap::<_, u64, Assignment>::try_from(map).ok());
-        tables
-            .flat_map(|table| table.iter().flatten().map(|(_, record)| record).collect::<Vec<_>>())
-            .collect()
+        self.tables.iter().filter_map(|(_, map)| records(map)).flatten().collect()
     }
 
     /// The records of connections that were closed since then, on the boot clock, and may be in TIME_WAIT; none where the
@@ -125,23 +123,41 @@ pub struct Table {
 }
 
 impl Table {
-    pub(super) fn all(assignments: &Assignments) -> Vec<Self> {
-        let taken = assignments.tables.iter().filter_map(|(name, map)| Self::read(name, map));
-        let last = assignments.last.as_ref().and_then(|map| Self::read(map::LAST, map));
-        let processes = assignments.processes.as_ref().and_then(|map| Self::read(map::PROCESS, map));
-        taken.chain(last).chain(processes).collect()
+    /// `held` is how many records the kernel side says that `PORTS` and `PORTS_SPILL` have; they are told as one.
+    pub(super) fn all(assignments: &Assignments, held: u64) -> Vec<Self> {
+        let table = |wanted| assignments.tables.iter().find(|(name, _)| *name == wanted).map(|(_, map)| map);
+        let ports = || Some(Self::ports(&info(table(map::PORTS)?)?, &info(table(map::PORTS_SPILL)?)?, held));
+        let others = [
+            (map::DATAGRAMS, table(map::DATAGRAMS)),
+            (map::LAST, assignments.last.as_ref()),
+            (map::PROCESS, assignments.processes.as_ref()),
+        ];
+        let others = others.into_iter().filter_map(|(name, map)| Self::read(name, map?));
+        ports().into_iter().chain(others).collect()
+    }
+
+    fn ports(buckets: &MapInfo, spill: &MapInfo, held: u64) -> Self {
+        let room = Room { bucket_bits: buckets.max_entries().trailing_zeros(), spill: spill.max_entries() };
+        Self { name: map::PORTS, entries: held, capacity: room.capacity(), memory: room.memory() }
     }
 
     fn read(name: &'static str, map: &Map) -> Option<Self> {
-        let (Map::HashMap(data) | Map::LruHashMap(data)) = map else { return None };
-        let info: MapInfo = data.info().ok()?;
+        let info = info(map)?;
         let capacity = info.max_entries();
         let entries = match name {
             map::LAST => count::<PortKey, LastOwner>(map),
             map::PROCESS => count::<ProcessKey, u64>(map),
             _ => count::<u64, Assignment>(map),
         };
-        Some(Self { name, entries, capacity, memory: memory(info.key_size(), info.value_size(), capacity) })
+        let memory = hash_memory(info.key_size() as usize, info.value_size() as usize, capacity);
+        Some(Self { name, entries, capacity, memory })
+    }
+}
+
+fn info(map: &Map) -> Option<MapInfo> {
+    match map {
+        Map::Array(data) | Map::HashMap(data) | Map::LruHashMap(data) => data.info().ok(),
+        _ => None,
     }
 }
 
@@ -149,8 +165,17 @@ fn count<K: aya::Pod, V: aya::Pod>(map: &Map) -> u64 {
     HashMap::<_, K, V>::try_from(map).map_or(0, |map| map.keys().filter(Result::is_ok).count() as u64)
 }
 
-/// What a preallocated hash takes: 48 bytes an element beside key and value, each rounded up to 8, and 16 a bucket.
-fn memory(key: u32, value: u32, capacity: u32) -> u64 {
-    let round = |bytes: u32| u64::from(bytes.next_multiple_of(8));
-    u64::from(capacity) * (48 + round(key) + round(value)) + 16 * u64::from(capacity.next_power_of_two())
+/// Every record of a table of sockets, in whichever form; `None` if it is no such table.
+pub(super) fn records(map: &Map) -> Option<Vec<Assignment>> {
+    if let Ok(buckets) = Array::<_, Bucket<Assignment>>::try_from(map) {
+        return Some(buckets.iter().flatten().flat_map(|bucket| in_bucket(&bucket)).collect());
+    }
+    let table = HashMap::<_, u64, Assignment>::try_from(map).ok()?;
+    Some(table.iter().flatten().map(|(_, record)| record).collect())
+}
+
+/// Odd keys are of records that are being written.
+fn in_bucket(bucket: &Bucket<Assignment>) -> Vec<Assignment> {
+    let pairs = bucket.keys.iter().zip(&bucket.values);
+    pairs.filter(|(key, _)| **key != 0 && **key & 1 == 0).map(|(_, record)| *record).collect()
 }
