@@ -3,10 +3,8 @@
 #![no_std]
 #![no_main]
 
-use aya_ebpf::macros::{btf_tracepoint, fentry, fexit, kprobe, kretprobe, tracepoint};
-use aya_ebpf::programs::{
-    BtfTracePointContext, FEntryContext, FExitContext, ProbeContext, RetProbeContext, TracePointContext,
-};
+use aya_ebpf::macros::{btf_tracepoint, fentry, fexit, kprobe, kretprobe};
+use aya_ebpf::programs::{BtfTracePointContext, FEntryContext, FExitContext, ProbeContext, RetProbeContext};
 
 #[fentry]
 pub(crate) fn empty_fentry(_: FEntryContext) -> i32 {
@@ -30,11 +28,6 @@ pub(crate) fn empty_kprobe(_: ProbeContext) -> u32 {
 
 #[kretprobe]
 pub(crate) fn empty_kretprobe(_: RetProbeContext) -> u32 {
-    0
-}
-
-#[tracepoint]
-pub(crate) fn empty_syscall(_: TracePointContext) -> u32 {
     0
 }
 

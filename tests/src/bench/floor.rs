@@ -2,7 +2,7 @@
 //! program on these hooks can do without.
 
 use anyhow::{Context, Result, bail};
-use aya::programs::{BtfTracePoint, FEntry, FExit, KProbe, Program, TracePoint};
+use aya::programs::{BtfTracePoint, FEntry, FExit, KProbe, Program};
 use aya::{Ebpf, EbpfLoader};
 use portwatch::probe::backend::{Hook, Target};
 use portwatch::probe::{Backend, Kernel, load};
@@ -49,7 +49,6 @@ fn attach_one(target: Target, kernel: &Kernel) -> Result<Ebpf> {
         Target::BtfTracepoint(_) => "empty_typed",
         Target::Kprobe(_) => "empty_kprobe",
         Target::Kretprobe(_) => "empty_kretprobe",
-        Target::Syscall(_) => "empty_syscall",
     };
     let Some(program) = object.program_mut(name) else { bail!("the object has no program {name}") };
     load_and_attach(program, target, kernel).with_context(|| format!("{target:?}"))?;
@@ -58,9 +57,9 @@ fn attach_one(target: Target, kernel: &Kernel) -> Result<Ebpf> {
 
 fn load_and_attach(program: &mut Program, target: Target, kernel: &Kernel) -> Result<()> {
     match target {
-        Target::Fentry(function) => {
+        Target::Fentry(functions) => {
             let program: &mut FEntry = program.try_into()?;
-            program.load(function, &kernel.typed)?;
+            program.load(kernel.first_of(functions), &kernel.typed)?;
             program.attach()?;
         }
         Target::Fexit(function, _) => {
@@ -75,11 +74,6 @@ fn load_and_attach(program: &mut Program, target: Target, kernel: &Kernel) -> Re
         }
         Target::Kprobe(functions) => attach_probe(program, kernel.first_of(functions))?,
         Target::Kretprobe(function) => attach_probe(program, function)?,
-        Target::Syscall(name) => {
-            let program: &mut TracePoint = program.try_into()?;
-            program.load()?;
-            program.attach("syscalls", name)?;
-        }
     }
     Ok(())
 }
