@@ -28,8 +28,13 @@ pub struct Attached {
 pub fn attach(backend: Backend, kernel: &Kernel, sizes: Sizes) -> Result<Attached, Reason> {
     let mut ebpf = load(backend, kernel, sizes)?;
     let mut lost = Vec::new();
-    for hook in backend.hooks().iter().filter(|hook| kernel.has_use_for(hook)) {
-        let outcome = kernel.check(hook).and_then(|()| attach_programs(&mut ebpf, hook, kernel));
+    for hook in hooks(backend, kernel) {
+        let mut attach_all = || {
+            programs(hook, kernel)
+                .into_iter()
+                .try_for_each(|name| attach_program(&mut ebpf, name, hook, kernel))
+        };
+        let outcome = kernel.check(hook).and_then(|()| attach_all());
         match (outcome, hook.without) {
             (Ok(()), _) => {}
             (Err(reason), Some(without)) => lost.push(format!("{without} ({reason})")),
@@ -37,6 +42,22 @@ pub fn attach(backend: Backend, kernel: &Kernel, sizes: Sizes) -> Result<Attache
         }
     }
     Ok(Attached { ebpf, lost })
+}
+
+/// The hooks of a backend that have anything to do on this kernel, in the order of attaching.
+pub fn hooks(backend: Backend, kernel: &Kernel) -> impl Iterator<Item = &'static Hook> {
+    backend.hooks().iter().filter(|hook| kernel.has_use_for(hook))
+}
+
+/// The programs of a hook on this kernel, in the order of attaching. The lead must run before its stand-in: a trampoline runs
+/// first what came last, a tracepoint what came first.
+#[must_use]
+pub fn programs(hook: &Hook, kernel: &Kernel) -> Vec<&'static str> {
+    match (hook.stand_in(kernel.preempts), hook.target) {
+        (None, _) => vec![hook.program],
+        (Some(stand_in), Target::Fentry(_) | Target::Fexit(..)) => vec![stand_in, hook.program],
+        (Some(stand_in), _) => vec![hook.program, stand_in],
+    }
 }
 
 /// Loads the object with nothing attached.
@@ -63,18 +84,6 @@ pub(super) fn load(backend: Backend, kernel: &Kernel, sizes: Sizes) -> Result<Eb
         .verifier_log_level(VerifierLogLevel::STATS)
         .load(&bytes)
         .map_err(|error| Reason::load(&error))
-}
-
-/// The lead must run before its stand-in: a trampoline runs first what came last, a tracepoint what came first.
-fn attach_programs(ebpf: &mut Ebpf, hook: &Hook, kernel: &Kernel) -> Result<(), Reason> {
-    let Some(stand_in) = hook.stand_in(kernel.preempts) else {
-        return attach_program(ebpf, hook.program, hook, kernel);
-    };
-    let order = match hook.target {
-        Target::Fentry(_) | Target::Fexit(..) => [stand_in, hook.program],
-        _ => [hook.program, stand_in],
-    };
-    order.into_iter().try_for_each(|program| attach_program(ebpf, program, hook, kernel))
 }
 
 fn attach_program(ebpf: &mut Ebpf, name: &'static str, hook: &Hook, kernel: &Kernel) -> Result<(), Reason> {
