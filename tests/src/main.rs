@@ -19,6 +19,7 @@ mod fields;
 mod hearing;
 mod init;
 mod link;
+mod load;
 mod moves;
 mod netns;
 mod odds;
@@ -201,6 +202,11 @@ enum Role {
     /// Take and give back ports (started by `soak`)
     #[command(hide = true)]
     Bystander(soak::BystanderArgs),
+    /// Put portwatch under load and measure how it holds up
+    Load {
+        #[command(subcommand)]
+        load: load::Load,
+    },
     /// Take part in a scenario (started by the other roles)
     #[command(hide = true)]
     Actor {
@@ -240,6 +246,7 @@ fn main() -> ExitCode {
         Role::Bench { portwatch, backend, rounds, operations } => {
             bench::run(&portwatch, &backend, bench::Effort { rounds, operations })
         }
+        Role::Load { load } => load::run(&load),
         Role::Rule { pairs, seed, only } => rule::run(pairs, seed, only),
         Role::Soak(args) => soak::run(&args),
         Role::Troupe(args) => soak::perform(&args).map(|()| true),
