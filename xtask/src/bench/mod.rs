@@ -4,6 +4,7 @@
 mod document;
 mod facts;
 mod instructions;
+mod scale;
 mod storm;
 mod targets;
 
@@ -49,6 +50,7 @@ struct Part {
 const PARTS: &[Part] = &[
     Part { name: "instructions", measure: instructions::section },
     Part { name: "storm", measure: storm::section },
+    Part { name: "scale", measure: scale::section },
 ];
 
 /// Measures; the exit code is 1 if a target was missed.
