@@ -5,8 +5,7 @@ use portwatch_common::{Assignment, Task, map};
 
 use super::load;
 use super::sizes::Sizes;
-use super::tables::entries;
-use super::{Backend, Counters, Kernel, Reason};
+use super::{Backend, Counters, Kernel, Reason, walk};
 
 /// Nothing is sent through the ring: the smallest that the kernel takes.
 const RING: u32 = 4096;
@@ -56,9 +55,10 @@ fn look(kernel: &Kernel, ports: u32, wanted: &impl Fn(u16) -> bool) -> Result<Sn
     load::snapshot(&mut ebpf, kernel)?;
     let mut sockets = Vec::new();
     for name in [map::PORTS, map::PORTS_SPILL, map::DATAGRAMS] {
-        let records =
-            ebpf.map(name).and_then(entries::<Assignment>).ok_or_else(|| Reason::missing_table(name))?;
-        sockets.extend(records.into_iter().filter(|record| wanted(record.port)).map(open_socket));
+        let Some(table) = ebpf.map(name) else { return Err(Reason::missing_table(name)) };
+        walk::each_value(table, |record: &Assignment| {
+            sockets.extend(wanted(record.port).then(|| open_socket(*record)));
+        });
     }
     Ok(Snapshot { sockets, lost: Counters::read(&ebpf).get("ports_full") })
 }

@@ -1,11 +1,12 @@
 //! The kernel side's counters and tables, as numbers.
 
 use aya::Ebpf;
-use aya::maps::{Array, HashMap, Map, MapInfo, PerCpuArray};
+use aya::maps::{HashMap, Map, MapInfo, PerCpuArray};
 use portwatch_common::{Assignment, Bucket, LastOwner, ProcessKey, Task, bucket::WAYS, counter, map};
 use serde::Serialize;
 
 use super::sizes::{Room, hash_memory};
+use super::walk;
 
 /// Counters of the kernel side, summed over the CPUs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -94,19 +95,28 @@ impl Assignments {
         processes.get(&key, 0).ok().filter(|ended_ns| *ended_ns != 0)
     }
 
-    /// Every record, as they are now. Walks the tables: not for a loop.
+    /// The records that are wanted, as they are now. Walks the tables: not for a loop.
     #[must_use]
-    pub fn all(&self) -> Vec<Assignment> {
-        self.tables.iter().filter_map(|(_, map)| entries(map)).flatten().collect()
+    pub fn wanted(&self, is_wanted: &dyn Fn(&Assignment) -> bool) -> Vec<Assignment> {
+        let mut wanted = Vec::new();
+        for (_, map) in &self.tables {
+            walk::each_value(map, |record| wanted.extend(is_wanted(record).then_some(*record)));
+        }
+        wanted
     }
 
     /// The records of connections that were closed since then, on the boot clock, and may be in TIME_WAIT; none where the
-    /// stand-ins have the records themselves. Walks a table, as [`Self::all`] does.
+    /// stand-ins have the records themselves. Walks a table, as [`Self::wanted`] does.
     #[must_use]
-    pub fn closed(&self, since_ns: u64) -> Vec<Assignment> {
-        let recent = |last: &LastOwner| last.released_ns >= since_ns;
-        let owners = self.last.iter().filter_map(entries::<LastOwner>).flatten();
-        owners.filter(recent).map(|last| last.assignment).collect()
+    pub fn closed(&self, since_ns: u64, is_wanted: &dyn Fn(&Assignment) -> bool) -> Vec<Assignment> {
+        let mut wanted = Vec::new();
+        for map in &self.last {
+            walk::each_value(map, |last: &LastOwner| {
+                let is_recent = last.released_ns >= since_ns && is_wanted(&last.assignment);
+                wanted.extend(is_recent.then_some(last.assignment));
+            });
+        }
+        wanted
     }
 }
 
@@ -141,7 +151,8 @@ impl Table {
 
     /// Buckets and hash as one: at most one of them is more than a stub.
     fn last(maps: &[Map]) -> Option<Self> {
-        let entries = maps.iter().filter_map(entries::<LastOwner>).map(|all| all.len() as u64).sum();
+        let mut entries = 0;
+        maps.iter().for_each(|map| walk::each_value(map, |_: &LastOwner| entries += 1));
         let [buckets, spill] = maps else { return None };
         let (buckets, spill) = (info(buckets)?, info(spill)?);
         let (of_buckets, of_spill) = (buckets.max_entries(), spill.max_entries());
@@ -169,25 +180,8 @@ fn info(map: &Map) -> Option<MapInfo> {
     }
 }
 
-fn count<K: aya::Pod, V: aya::Pod>(map: &Map) -> u64 {
-    HashMap::<_, K, V>::try_from(map).map_or(0, |map| map.keys().filter(Result::is_ok).count() as u64)
-}
-
-/// Every value of a table by numbers, in whichever form; `None` if it is no such table.
-pub(super) fn entries<V: Copy>(map: &Map) -> Option<Vec<V>>
-where
-    V: aya::Pod,
-    Bucket<V>: aya::Pod,
-{
-    if let Ok(buckets) = Array::<_, Bucket<V>>::try_from(map) {
-        return Some(buckets.iter().flatten().flat_map(|bucket| in_bucket(&bucket)).collect());
-    }
-    let table = HashMap::<_, u64, V>::try_from(map).ok()?;
-    Some(table.iter().flatten().map(|(_, value)| value).collect())
-}
-
-/// Odd keys are of values that are being written.
-fn in_bucket<V: Copy>(bucket: &Bucket<V>) -> Vec<V> {
-    let pairs = bucket.keys.iter().zip(&bucket.values);
-    pairs.filter(|(key, _)| **key != 0 && **key & 1 == 0).map(|(_, value)| *value).collect()
+fn count<K: aya::Pod + Default, V: aya::Pod + Default>(map: &Map) -> u64 {
+    let mut count = 0;
+    walk::each(map, |_: &K, _: &V| count += 1);
+    count
 }

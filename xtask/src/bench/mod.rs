@@ -2,7 +2,11 @@
 //! docs/performance.md, and says what is not as it must be.
 
 mod document;
+mod facts;
 mod instructions;
+mod scale;
+mod storm;
+mod targets;
 mod userspace;
 
 use anyhow::Result;
@@ -59,6 +63,8 @@ struct Section {
 /// In the order of docs/performance.md.
 const PARTS: &[Part] = &[
     Part { name: "instructions", measure: instructions::section },
+    Part { name: "storm", measure: storm::section },
+    Part { name: "scale", measure: scale::section },
     Part { name: "userspace", measure: userspace::section },
 ];
 

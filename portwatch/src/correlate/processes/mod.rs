@@ -1,6 +1,7 @@
 //! What processes were called, remembered while they lived, so that a dead one still has its name.
 
 mod memory;
+mod pool;
 
 use super::lookups::{ContainerNames, Lookups, ProcessId, ProcessInfo};
 use crate::model;
@@ -32,8 +33,8 @@ impl Processes {
             Some(info) => Some(seen(info, task.uid, lookups)),
             None => record_only(task, lookups),
         };
-        let known =
-            Known { seen, first: (task.comm, command_line(&arguments(process))), start_ns: task.start_ns };
+        let first = Arc::new((task.comm, command_line(&arguments(process))));
+        let known = Known { seen: seen.map(Arc::new), first, start_ns: task.start_ns };
         self.memory.put(id, known);
     }
 
@@ -55,17 +56,17 @@ impl Processes {
         let now = now.map(|info| seen(info, task.uid, lookups));
         let alive = now.is_some();
         let seen = match (now, known.seen) {
-            (Some(now), Some(before)) => Some(now.completed(before)),
-            (now, before) => now.or(before),
+            (Some(now), Some(before)) => Some(Arc::new(now.completed(Arc::unwrap_or_clone(before)))),
+            (now, before) => now.map(Arc::new).or(before),
         };
         let known = Known { seen, start_ns: task.start_ns, ..known };
 
         let comm = text::lossy_comm(&task.comm);
-        let seen = known.seen.as_ref();
+        let seen = known.seen.as_deref();
         // Another name than at the port may be another program, which it became by exec or was before: of the living
         // the present one is told, of the dead nothing that is not of the one that had the port.
         let seen_then = seen.filter(|seen| alive || text::lossy_comm(&seen.comm) == comm);
-        let (first_comm, first) = &known.first;
+        let (first_comm, first) = &*known.first;
         let recorded = first.as_deref().filter(|_| {
             seen_then.map_or_else(|| comm.clone(), |seen| text::lossy_comm(&seen.comm))
                 == text::lossy_comm(first_comm)
