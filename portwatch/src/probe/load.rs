@@ -2,7 +2,9 @@
 
 use std::io::{self, Read as _};
 
-use aya::programs::{BtfTracePoint, FEntry, FExit, Iter, KProbe, ProgramError, TracePoint, links::LinkError};
+use aya::programs::{
+    BtfTracePoint, FEntry, FExit, Iter, KProbe, Program, ProgramError, TracePoint, links::LinkError,
+};
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 use portwatch_common::{Offsets, Tuning, map};
 
@@ -10,6 +12,8 @@ use super::backend::{Backend, Hook, SNAPSHOT, Target};
 use super::kernel::Kernel;
 use super::object;
 use super::reason::Reason;
+use super::timing::{Timing, timed};
+use super::verify;
 
 /// Sizes that the user may set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +37,8 @@ pub struct Attached {
     pub ebpf: Ebpf,
     /// Optional hooks that could not be attached: what is lost, and why.
     pub lost: Vec<String>,
+    /// How long that took.
+    pub timing: Timing,
 }
 
 /// Loads the object and attaches the hooks of `backend`.
@@ -40,17 +46,25 @@ pub struct Attached {
 /// # Errors
 /// The first needed hook that failed, as a reason a person can act upon; everything attached so far is detached.
 pub fn attach(backend: Backend, kernel: &Kernel, sizes: Sizes) -> Result<Attached, Reason> {
-    let mut ebpf = load(backend, kernel, sizes)?;
+    let mut timing = Timing::default();
+    let mut ebpf = timed(&mut timing.prepare_us, || load(backend, kernel, sizes))?;
     let mut lost = Vec::new();
-    for hook in backend.hooks().iter().filter(|hook| kernel.has_use_for(hook)) {
-        let outcome = kernel.check(hook).and_then(|()| attach_programs(&mut ebpf, hook, kernel));
+    let hooks: Vec<&Hook> = backend.hooks().iter().filter(|hook| kernel.has_use_for(hook)).collect();
+    for (number, hook) in hooks.iter().enumerate() {
+        // A backend that this kernel does not admit mostly fails with its first hook.
+        if number == 1 {
+            let usable: Vec<&Hook> =
+                hooks.iter().copied().filter(|hook| kernel.check(hook).is_ok()).collect();
+            timed(&mut timing.verify_us, || verify::ahead(&mut ebpf, &usable, kernel));
+        }
+        let outcome = kernel.check(hook).and_then(|()| attach_programs(&mut ebpf, hook, kernel, &mut timing));
         match (outcome, hook.without) {
             (Ok(()), _) => {}
             (Err(reason), Some(without)) => lost.push(format!("{without} ({reason})")),
             (Err(reason), None) => return Err(reason),
         }
     }
-    Ok(Attached { ebpf, lost })
+    Ok(Attached { ebpf, lost, timing })
 }
 
 /// Loads the object with nothing attached.
@@ -74,49 +88,42 @@ pub(super) fn load(backend: Backend, kernel: &Kernel, sizes: Sizes) -> Result<Eb
 }
 
 /// The lead must run before its stand-in: a trampoline runs first what came last, a tracepoint what came first.
-fn attach_programs(ebpf: &mut Ebpf, hook: &Hook, kernel: &Kernel) -> Result<(), Reason> {
+fn attach_programs(ebpf: &mut Ebpf, hook: &Hook, kernel: &Kernel, timing: &mut Timing) -> Result<(), Reason> {
     let Some(stand_in) = hook.stand_in(kernel.preempts) else {
-        return attach_program(ebpf, hook.program, hook, kernel);
+        return attach_program(ebpf, hook.program, hook, kernel, timing);
     };
     let order = match hook.target {
         Target::Fentry(_) | Target::Fexit(..) => [stand_in, hook.program],
         _ => [hook.program, stand_in],
     };
-    order.into_iter().try_for_each(|program| attach_program(ebpf, program, hook, kernel))
+    order.into_iter().try_for_each(|program| attach_program(ebpf, program, hook, kernel, timing))
 }
 
-fn attach_program(ebpf: &mut Ebpf, name: &'static str, hook: &Hook, kernel: &Kernel) -> Result<(), Reason> {
+fn attach_program(
+    ebpf: &mut Ebpf,
+    name: &'static str,
+    hook: &Hook,
+    kernel: &Kernel,
+    timing: &mut Timing,
+) -> Result<(), Reason> {
     let program = ebpf.program_mut(name).ok_or_else(|| Reason::missing_program(name))?;
-    let attached = match hook.target {
-        Target::Fentry(function) => <&mut FEntry>::try_from(program).and_then(|program| {
-            program.load(function, &kernel.typed)?;
-            program.attach().map(drop)
-        }),
-        Target::Fexit(function, _) => <&mut FExit>::try_from(program).and_then(|program| {
-            program.load(function, &kernel.typed)?;
-            program.attach().map(drop)
-        }),
-        Target::BtfTracepoint(name) => <&mut BtfTracePoint>::try_from(program).and_then(|program| {
-            program.load(name, &kernel.typed)?;
-            program.attach().map(drop)
-        }),
-        Target::Kprobe(functions) => attach_probe(program, kernel.first_of(functions)),
-        Target::Kretprobe(function) => attach_probe(program, function),
-        Target::Syscall(name) => <&mut TracePoint>::try_from(program).and_then(|program| {
-            program.load()?;
-            program.attach("syscalls", name).map(drop)
-        }),
-    };
-    attached.map_err(|error| Reason::hook(hook, &error))
+    let outcome = timed(&mut timing.verify_us, || verify::load(program, hook.target, kernel))
+        .and_then(|()| timed(&mut timing.attach_us, || attach_loaded(program, hook.target, kernel)));
+    outcome.map_err(|error| Reason::hook(hook, &error))
 }
 
-fn attach_probe(program: &mut aya::programs::Program, function: &str) -> Result<(), ProgramError> {
-    let program: &mut KProbe = program.try_into()?;
-    // One program serves several functions with the same parameters.
-    if program.fd().is_err() {
-        program.load()?;
+fn attach_loaded(program: &mut Program, target: Target, kernel: &Kernel) -> Result<(), ProgramError> {
+    match target {
+        Target::Fentry(_) => <&mut FEntry>::try_from(program)?.attach().map(drop),
+        Target::Fexit(..) => <&mut FExit>::try_from(program)?.attach().map(drop),
+        Target::BtfTracepoint(_) => <&mut BtfTracePoint>::try_from(program)?.attach().map(drop),
+        // One program serves several functions with the same parameters.
+        Target::Kprobe(functions) => {
+            <&mut KProbe>::try_from(program)?.attach(kernel.first_of(functions), 0).map(drop)
+        }
+        Target::Kretprobe(function) => <&mut KProbe>::try_from(program)?.attach(function, 0).map(drop),
+        Target::Syscall(name) => <&mut TracePoint>::try_from(program)?.attach("syscalls", name).map(drop),
     }
-    program.attach(function, 0).map(drop)
 }
 
 /// Records every socket that already has a port, with a process that has it open.
@@ -136,11 +143,7 @@ fn link_error(error: LinkError) -> ProgramError {
     }
 }
 
-fn run_iterator(
-    program: &mut aya::programs::Program,
-    iterator: &str,
-    kernel: &Kernel,
-) -> Result<(), ProgramError> {
+fn run_iterator(program: &mut Program, iterator: &str, kernel: &Kernel) -> Result<(), ProgramError> {
     let program: &mut Iter = program.try_into()?;
     program.load(iterator, &kernel.typed)?;
     let link = program.attach()?;

@@ -1,11 +1,10 @@
 //! One look at every socket that a process has open, with no hook attached: the iterator of the start-up snapshot.
 
-use aya::maps::HashMap;
 use portwatch_common::record::how;
 use portwatch_common::{Assignment, Task, map};
 
 use super::load::{self, Sizes};
-use super::{Backend, Counters, Kernel, Reason};
+use super::{Backend, Counters, Kernel, Reason, walk};
 
 /// Nothing is sent through the ring: the smallest that the kernel takes.
 const RING: u32 = 4096;
@@ -47,11 +46,10 @@ pub fn open_sockets(kernel: &Kernel, wanted: impl Fn(u16) -> bool) -> Result<Sna
     load::snapshot(&mut ebpf, kernel)?;
     let mut sockets = Vec::new();
     for name in [map::PORTS, map::DATAGRAMS] {
-        let table = ebpf.map(name).and_then(|map| HashMap::<_, u64, Assignment>::try_from(map).ok());
-        let Some(table) = table else { return Err(Reason::missing_table(name)) };
-        let records = table.iter().filter_map(Result::ok).map(|(_, record)| record);
-        let records = records.filter(|record| wanted(record.port));
-        sockets.extend(records.map(open_socket));
+        let Some(table) = ebpf.map(name) else { return Err(Reason::missing_table(name)) };
+        walk::each(table, |_: &u64, record: &Assignment| {
+            sockets.extend(wanted(record.port).then(|| open_socket(*record)));
+        });
     }
     Ok(Snapshot { sockets, lost: Counters::read(&ebpf).get("ports_full") })
 }

@@ -5,6 +5,8 @@ use aya::maps::{HashMap, Map, MapInfo, PerCpuArray};
 use portwatch_common::{Assignment, LastOwner, PortKey, ProcessKey, Task, counter, map};
 use serde::Serialize;
 
+use super::walk;
+
 /// Counters of the kernel side, summed over the CPUs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
@@ -88,26 +90,27 @@ impl Assignments {
         processes.get(&key, 0).ok().filter(|ended_ns| *ended_ns != 0)
     }
 
-    /// Every record, as they are now. Walks the tables: not for a loop.
+    /// The records that are wanted, as they are now. Walks the tables: not for a loop.
     #[must_use]
-    pub fn all(&self) -> Vec<Assignment> {
-        let tables =
-            self.tables.iter().filter_map(|(_, map)| HashMap::<_, u64, Assignment>::try_from(map).ok());
-        tables
-            .flat_map(|table| table.iter().flatten().map(|(_, record)| record).collect::<Vec<_>>())
-            .collect()
+    pub fn wanted(&self, is_wanted: &dyn Fn(&Assignment) -> bool) -> Vec<Assignment> {
+        let mut wanted = Vec::new();
+        for (_, map) in &self.tables {
+            walk::each(map, |_: &u64, record| wanted.extend(is_wanted(record).then_some(*record)));
+        }
+        wanted
     }
 
     /// The records of connections that were closed since then, on the boot clock, and may be in TIME_WAIT; none where the
-    /// stand-ins have the records themselves. Walks a table, as [`Self::all`] does.
+    /// stand-ins have the records themselves. Walks a table, as [`Self::wanted`] does.
     #[must_use]
-    pub fn closed(&self, since_ns: u64) -> Vec<Assignment> {
-        let table = self.last.as_ref().and_then(|map| HashMap::<_, PortKey, LastOwner>::try_from(map).ok());
-        let recent = |table: HashMap<_, PortKey, LastOwner>| {
-            let entries = table.iter().flatten().filter(|(_, last)| last.released_ns >= since_ns);
-            entries.map(|(key, last)| Assignment { port: key.port, ..last.assignment }).collect()
-        };
-        table.map_or_else(Vec::new, recent)
+    pub fn closed(&self, since_ns: u64, is_wanted: &dyn Fn(&Assignment) -> bool) -> Vec<Assignment> {
+        let mut wanted = Vec::new();
+        let Some(map) = &self.last else { return wanted };
+        walk::each(map, |key: &PortKey, last: &LastOwner| {
+            let record = Assignment { port: key.port, ..last.assignment };
+            wanted.extend((last.released_ns >= since_ns && is_wanted(&record)).then_some(record));
+        });
+        wanted
     }
 }
 
@@ -145,8 +148,10 @@ impl Table {
     }
 }
 
-fn count<K: aya::Pod, V: aya::Pod>(map: &Map) -> u64 {
-    HashMap::<_, K, V>::try_from(map).map_or(0, |map| map.keys().filter(Result::is_ok).count() as u64)
+fn count<K: aya::Pod + Default, V: aya::Pod + Default>(map: &Map) -> u64 {
+    let mut count = 0;
+    walk::each(map, |_: &K, _: &V| count += 1);
+    count
 }
 
 /// What a preallocated hash takes: 48 bytes an element beside key and value, each rounded up to 8, and 16 a bucket.
