@@ -3,9 +3,15 @@
 //! What is measured is told in lines `BENCH key=value …`, which `cargo xtask bench` makes tables of; what must hold on any
 //! machine in lines `ok` or `FAIL`.
 
+mod bpf;
 mod cast;
+mod connections;
 mod cost;
 mod latency;
+mod live;
+mod scale;
+mod sockets;
+mod start;
 mod storm;
 mod tracer;
 mod victims;
@@ -19,6 +25,26 @@ pub(crate) enum Load {
     Storm(storm::Args),
     /// Measure the time from a refusal to its printed line, in quiet and amid a storm
     Latency(latency::Args),
+    /// Measure a connection with an empty table and with a full one
+    Connect(scale::ConnectArgs),
+    /// Fill an agent's table, and measure its memory and how soon a conflict is named
+    Table(scale::TableArgs),
+    /// Measure the start where thousands of sockets are there already
+    Snapshot(scale::SnapshotArgs),
+    /// Give the table less room than there are sockets, and compare what is counted and said
+    Full(scale::FullArgs),
+    /// Measure how long it takes to be ready and to end
+    Start(start::StartArgs),
+    /// Tell what the kernel has of every program, and count its runs while connections come and go
+    Programs(start::ProgramsArgs),
+    /// Compare connections a second, and what they take, with portwatch and without
+    Live(live::Args),
+    /// Make connections (started by `live`)
+    #[command(hide = true)]
+    Client(live::ClientArgs),
+    /// Hold many sockets (started by the others)
+    #[command(hide = true)]
+    Sockets(sockets::Args),
     /// Be refused again and again (started by the others)
     #[command(hide = true)]
     Victims(victims::Args),
@@ -29,6 +55,15 @@ pub(crate) fn run(load: &Load) -> Result<bool> {
     match load {
         Load::Storm(args) => storm::run(args),
         Load::Latency(args) => latency::run(args),
+        Load::Connect(args) => scale::connect(args),
+        Load::Table(args) => scale::table(args),
+        Load::Snapshot(args) => scale::snapshot(args),
+        Load::Full(args) => scale::full(args),
+        Load::Start(args) => start::start(args),
+        Load::Programs(args) => start::each_program(args),
+        Load::Live(args) => live::run(args),
+        Load::Client(args) => live::connect(args).map(|()| true),
+        Load::Sockets(args) => sockets::run(args).map(|()| true),
         Load::Victims(args) => victims::run(args).map(|()| true),
     }
 }

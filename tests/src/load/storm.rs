@@ -20,6 +20,7 @@ use crate::say;
 
 /// How long the last counts may take.
 const PATIENCE: Duration = Duration::from_secs(60);
+const REFUSALS: &str = "portwatch_refusals_total{";
 const LOST: &str = "portwatch_events_lost_total{";
 /// What has grown to its size by then must not grow any more.
 const EARLY: u64 = 6;
@@ -133,13 +134,16 @@ struct Seen {
     processor: Duration,
     tellings: usize,
     summary: String,
+    /// Refusals of each conflict of the storm in the history.
     kept: Vec<u64>,
+    /// The same of what else happened on this host meanwhile.
+    others: u64,
 }
 
 /// Plays it, tells the numbers, and whether every refusal was accounted for.
 pub(super) fn run(args: &Args) -> Result<bool> {
     let seen = play(args)?;
-    let counted = sum(&seen.metrics, "portwatch_refusals_total{");
+    let counted = sum(&seen.metrics, REFUSALS).saturating_sub(seen.others);
     let lost = sum(&seen.metrics, LOST);
     let kept: u64 = seen.kept.iter().sum();
     let Seen { refused, time, kib: (early, late), processor, tellings, .. } = &seen;
@@ -186,8 +190,9 @@ fn play(args: &Args) -> Result<Seen> {
     let metrics = settled(&agent, refused)?;
     let tellings = tail.stop().context("the tail")?.lines;
     let summary = agent.stop()?;
-    let kept = kept(&args.portwatch, &folder)?;
-    Ok(Seen { refused, time, metrics, kib: (early, late), processor, tellings, summary, kept })
+    let (own, others) = kept(&args.portwatch, &folder, cast.netns.inode)?;
+    let (kept, others) = (own, others.iter().sum());
+    Ok(Seen { refused, time, metrics, kib: (early, late), processor, tellings, summary, kept, others })
 }
 
 /// The metrics, as soon as every refusal is accounted for; or what they are when the time is up.
@@ -195,15 +200,20 @@ fn settled(agent: &Daemon, refused: u64) -> Result<String> {
     let mut last = String::new();
     agent.until(PATIENCE, || {
         last = agent.get("/metrics")?;
-        Ok((sum(&last, "portwatch_refusals_total{") >= refused).then_some(()))
+        Ok((sum(&last, REFUSALS) >= refused).then_some(()))
     })?;
     Ok(last)
 }
 
-/// The counts of all conflicts in the history.
-fn kept(program: &Path, folder: &Folder) -> Result<Vec<u64>> {
+/// The counts of all conflicts in the history: those of this namespace, and the others.
+fn kept(program: &Path, folder: &Folder, netns: u64) -> Result<(Vec<u64>, Vec<u64>)> {
     let kept = reports(&ask(program, folder, &["history", "-o", "json", "--limit", "100000"])?)?;
-    kept.iter().map(|report| report["count"].as_u64().context("a conflict without a count")).collect()
+    let (mut own, mut others) = (Vec::new(), Vec::new());
+    for report in &kept {
+        let side = if report["netns"] == netns { &mut own } else { &mut others };
+        side.push(report["count"].as_u64().context("a conflict without a count")?);
+    }
+    Ok((own, others))
 }
 
 /// All samples of a metric.

@@ -31,8 +31,9 @@ pub(super) struct Ended {
 pub(super) struct Tracer {
     child: Child,
     pub(super) lines: Receiver<Line>,
-    /// What it says to people.
-    pub(super) words: Receiver<String>,
+    /// What it said to people before it was ready.
+    pub(super) said: Vec<String>,
+    words: Receiver<String>,
 }
 
 impl Tracer {
@@ -58,16 +59,18 @@ impl Tracer {
         thread::spawn(move || {
             BufReader::new(stderr).lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
         });
-        let tracer = Self { child, lines, words };
-        let mut said = Vec::new();
+        let mut tracer = Self { child, lines, said: Vec::new(), words };
         let deadline = Instant::now() + PATIENCE;
-        while !said.last().is_some_and(|line: &String| is_ready(line)) {
+        while !tracer.said.last().is_some_and(|line| is_ready(line)) {
             let line = tracer.words.recv_timeout(deadline.saturating_duration_since(Instant::now()));
-            said.push(
-                line.with_context(|| format!("the trace is not ready; it said: {}", said.join(" | ")))?,
-            );
+            let line = line.with_context(|| format!("a trace is not ready: {}", tracer.said.join(" | ")))?;
+            tracer.said.push(line);
         }
         Ok(tracer)
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// The first line that tells of a conflict on this port, and when it was there.

@@ -4,6 +4,9 @@
 mod document;
 mod facts;
 mod instructions;
+mod live;
+mod scale;
+mod start;
 mod storm;
 mod targets;
 
@@ -49,6 +52,9 @@ struct Part {
 const PARTS: &[Part] = &[
     Part { name: "instructions", measure: instructions::section },
     Part { name: "storm", measure: storm::section },
+    Part { name: "scale", measure: scale::section },
+    Part { name: "start", measure: start::section },
+    Part { name: "live", measure: live::section },
 ];
 
 /// Measures; the exit code is 1 if a target was missed.
