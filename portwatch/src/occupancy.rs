@@ -110,7 +110,7 @@ impl Census {
 
     /// Reads the tables of one protocol; those that could not be read are returned.
     fn look(&mut self, protocol: Protocol, bound: &BoundPorts, until: Option<Instant>) -> Vec<String> {
-        let bounds = |states| Bounds { states, until };
+        let bounds = |states| Bounds { states, until, ports: None };
         if protocol != Protocol::Tcp {
             return socket_tables::each(protocol, bounds(States::All), &mut |entry| {
                 self.count(&entry);

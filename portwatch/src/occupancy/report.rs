@@ -121,7 +121,7 @@ fn shortened(list: &str) -> String {
 fn listeners(counts: &[bool], until: Instant) -> PortList {
     let mut is_waiting = vec![false; counts.len()];
     for protocol in PROTOCOLS {
-        let bounds = Bounds { states: States::Unconnected, until: Some(until) };
+        let bounds = Bounds { states: States::Unconnected, until: Some(until), ports: None };
         let unreadable = socket_tables::each(protocol, bounds, &mut |entry| {
             let is_listener = protocol != Protocol::Tcp || entry.state == crate::model::State::Listen;
             if let Some(local) = entry.local.filter(|_| is_listener) {

@@ -47,15 +47,11 @@ fn find(wanted: &WantedPort) -> Option<u16> {
         Protocol::Mptcp => &[Protocol::Tcp][..],
         ref other => std::slice::from_ref(other),
     };
-    let is_free = |port: u16| {
-        let tables = socket_tables::read(port, protocols);
-        tables.unreadable.is_empty() && tables.entries.is_empty()
-    };
     let WantedPort { port, low, high, .. } = *wanted;
-    candidates(port, low, high)
-        .filter(|port| !reserved.contains(*port))
-        .take(TRIES)
-        .find(|port| is_free(*port))
+    let near = candidates(port, low, high).filter(|port| !reserved.contains(*port)).take(TRIES);
+    let near: Vec<u16> = near.collect();
+    let used = socket_tables::used(&near, protocols)?;
+    near.into_iter().find(|port| !used.contains(port))
 }
 
 /// Ports outside the ephemeral range that no services file names, the nearest first; of two equally near the one above.

@@ -76,7 +76,7 @@ pub(super) fn connect(args: &ClientArgs) -> Result<()> {
 }
 
 /// One run.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 struct Run {
     /// Connections a second, of all clients.
     rate: f64,
@@ -88,33 +88,31 @@ struct Run {
 pub(super) fn run(args: &Args) -> Result<bool> {
     let mut namespaces = Vec::new();
     let (mut rates, mut costs) = (Vec::new(), Vec::new());
-    let mut sums = [Run::default(); 2];
+    let mut runs: [Vec<Run>; 2] = Default::default();
     // The first pair warms up.
     for pair in 0..=args.pairs {
-        let runs = [false, true].map(|is_watched| once(args, is_watched, &mut namespaces));
-        let [without, with] = runs;
-        let (without, with) = (without?, with?);
+        let without = once(args, false, &mut namespaces)?;
+        let with = once(args, true, &mut namespaces)?;
         if pair == 0 {
             continue;
         }
         rates.push(with.rate / without.rate);
         costs.push(with.micros / without.micros);
-        for (sum, run) in sums.iter_mut().zip([without, with]) {
-            *sum = Run { rate: sum.rate + run.rate, micros: sum.micros + run.micros };
-        }
+        runs.iter_mut().zip([without, with]).for_each(|(all, run)| all.push(run));
     }
-    let mean = |sum: f64| sum / f64::from(args.pairs);
+    let of = |runs: &[Run], what: fn(&Run) -> f64| median(&mut runs.iter().map(what).collect::<Vec<_>>());
+    let [without, with] = &runs;
     say::line(format_args!(
         "BENCH what=live backend={} clients={} pairs={} without_rate={:.0} with_rate={:.0} rate_ratio={:.3} \
          without_us={:.2} with_us={:.2} cpu_ratio={:.3}",
         args.backend.name(),
         args.clients,
         args.pairs,
-        mean(sums[0].rate),
-        mean(sums[1].rate),
+        of(without, |run| run.rate),
+        of(with, |run| run.rate),
         median(&mut rates),
-        mean(sums[0].micros),
-        mean(sums[1].micros),
+        of(without, |run| run.micros),
+        of(with, |run| run.micros),
         median(&mut costs)
     ));
     Ok(true)

@@ -4,7 +4,9 @@
 mod document;
 mod facts;
 mod instructions;
+mod live;
 mod scale;
+mod start;
 mod storm;
 mod targets;
 mod userspace;
@@ -65,6 +67,8 @@ const PARTS: &[Part] = &[
     Part { name: "instructions", measure: instructions::section },
     Part { name: "storm", measure: storm::section },
     Part { name: "scale", measure: scale::section },
+    Part { name: "start", measure: start::section },
+    Part { name: "live", measure: live::section },
     Part { name: "userspace", measure: userspace::section },
 ];
 

@@ -55,7 +55,7 @@ pub(crate) struct Args {
 }
 
 /// Parts of lane 2.
-const PARTS: [&str; 13] = [
+const PARTS: [&str; 15] = [
     "prototypes",
     LINEUP,
     "who",
@@ -66,6 +66,8 @@ const PARTS: [&str; 13] = [
     "exhaustion",
     "advice",
     "agent",
+    "storm",
+    "scale",
     "odds",
     PAGE,
     PROMETHEUS,

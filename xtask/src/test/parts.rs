@@ -67,6 +67,8 @@ pub(super) fn all(place: &Place<'_>, backends: &[&str]) -> Vec<Part> {
     // What it adds to `trace` does not depend on the kernel; lane 4 has it on another one.
     if !place.is_emulated {
         parts.push(agent(place));
+        parts.push(storm(place));
+        parts.push(scale(place));
         parts.push(exhaustion(place, backends));
         parts.push(advice(place, backends));
         parts.push(odds(place));
@@ -143,6 +145,20 @@ fn advice(place: &Place<'_>, backends: &[&str]) -> Part {
 fn agent(place: &Place<'_>) -> Part {
     let command = place.lineup(&["agent", "--portwatch", place.portwatch]);
     Part { name: "agent", command, judge: Box::new(|played| all_ok("agent", played)) }
+}
+
+/// Some seconds of refusals, every one of which must be counted; `cargo xtask bench --part storm` is the whole of it.
+fn storm(place: &Place<'_>) -> Part {
+    let rest = ["--backend", "tracepoint", "--seconds", "5", "--rate", "5000"];
+    let command = place.lineup(&[&["load", "storm", "--portwatch", place.portwatch], &rest[..]].concat());
+    Part { name: "storm", command, judge: Box::new(|played| all_ok("storm", played)) }
+}
+
+/// A table that is too small: what does not fit must be counted. Others may bind ports meanwhile, hence the tries.
+fn scale(place: &Place<'_>) -> Part {
+    let rest = ["--backend", "tracepoint", "--tries", "3"];
+    let command = place.lineup(&[&["load", "full", "--portwatch", place.portwatch], &rest[..]].concat());
+    Part { name: "scale", command, judge: Box::new(|played| all_ok("scale", played)) }
 }
 
 /// Lines that begin with `ok` or `FAIL`; there must be some, and all must be good.

@@ -23,6 +23,8 @@ pub(crate) struct Bounds {
     pub(crate) states: States,
     /// When to stop, come what may.
     pub(crate) until: Option<Instant>,
+    /// The first and the last local port, if not all are wanted.
+    pub(crate) ports: Option<(u16, u16)>,
 }
 
 impl States {
@@ -48,6 +50,11 @@ impl States {
 }
 
 impl Bounds {
+    /// Whether a port is wanted.
+    pub(super) fn has(self, port: Option<u16>) -> bool {
+        self.ports.is_none_or(|(low, high)| port.is_some_and(|port| (low..=high).contains(&port)))
+    }
+
     /// Whether there is time left.
     pub(super) fn check(self) -> io::Result<()> {
         match self.until {

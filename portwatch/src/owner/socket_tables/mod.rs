@@ -11,6 +11,7 @@ pub(crate) use bounds::{Bounds, States};
 pub(crate) use destroy::destroys_sockets;
 
 use crate::model::{Protocol, State};
+use std::collections::HashSet;
 use std::io;
 use std::net::SocketAddr;
 
@@ -115,7 +116,29 @@ pub(crate) fn each(protocol: Protocol, bounds: Bounds, take: &mut dyn FnMut(Entr
 /// is not there has no sockets, and one that cannot be read was told by whoever read it all.
 pub fn standing(protocol: Protocol, take: &mut dyn FnMut(Entry)) {
     let states = if protocol.is_datagram() { States::All } else { States::Unconnected };
-    drop(each(protocol, Bounds { states, until: None }, take));
+    drop(each(protocol, Bounds { states, ..Bounds::default() }, take));
+}
+
+/// Which of these ports somebody has; `None` if that cannot be told. One look for all of them: each goes through all sockets
+/// of the namespace.
+pub(crate) fn used(wanted: &[u16], protocols: &[Protocol]) -> Option<HashSet<u16>> {
+    let span = (*wanted.iter().min()?, *wanted.iter().max()?);
+    let mut ports = HashSet::new();
+    for &protocol in protocols {
+        if protocol == Protocol::Sctp {
+            for &port in wanted {
+                let tables = read(port, &[protocol]);
+                ports.extend((!tables.entries.is_empty()).then_some(port));
+                tables.unreadable.is_empty().then_some(())?;
+            }
+            continue;
+        }
+        let bounds = Bounds { ports: Some(span), ..Bounds::default() };
+        let unreadable =
+            each(protocol, bounds, &mut |entry| ports.extend(entry.local.map(|local| local.port())));
+        unreadable.is_empty().then_some(())?;
+    }
+    Some(ports)
 }
 
 /// Whether a missing table means that there can be no such socket. TCP is there wherever /proc is.

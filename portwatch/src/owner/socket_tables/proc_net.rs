@@ -30,7 +30,10 @@ pub(super) fn each(
 ) -> io::Result<()> {
     let path = format!("/proc/thread-self/net/{}", file_name(protocol, family));
     for (index, line) in BufReader::new(std::fs::File::open(path)?).lines().skip(1).enumerate() {
-        if let Some(entry) = parse(&line?, protocol).filter(|entry| bounds.states.has(entry.state)) {
+        let is_wanted = |entry: &Entry| {
+            bounds.states.has(entry.state) && bounds.has(entry.local.map(|local| local.port()))
+        };
+        if let Some(entry) = parse(&line?, protocol).filter(is_wanted) {
             take(entry);
         }
         if index % CHECKED_EVERY == 0 {

@@ -69,12 +69,48 @@ fn an_error_is_an_error_wherever_it_comes() {
 
 #[test]
 fn the_request_is_what_the_kernel_wants() {
-    let request = request(Protocol::UdpLite, Family::V6, 0x1234, !0);
+    let request = request(Protocol::UdpLite, Family::V6, 0x1234, Bounds::default());
     assert_eq!(request.len(), 72);
     assert_eq!(request[..4], 72_u32.to_ne_bytes());
     assert_eq!(request[4..6], 20_u16.to_ne_bytes());
     assert_eq!(request[6..8], 0x301_u16.to_ne_bytes(), "a request for a dump");
     assert_eq!(request[16..26], [10, 136, 0, 0, 255, 255, 255, 255, 0x12, 0x34]);
+}
+
+#[test]
+fn the_kernel_leaves_out_other_ports_itself() {
+    use std::net::TcpListener;
+    let listeners = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").expect("a port"));
+    let mut ports = listeners.each_ref().map(|one| one.local_addr().expect("an address").port());
+    ports.sort_unstable();
+    // No filter of this side's: what the kernel sends is all that is read.
+    let sent = |ports| {
+        let socket = socket_with(
+            AddressFamily::NETLINK,
+            SocketType::RAW,
+            SocketFlags::CLOEXEC,
+            Some(netlink::SOCK_DIAG),
+        )
+        .expect("sock_diag");
+        let bounds = Bounds { ports: Some(ports), ..Bounds::default() };
+        send(&socket, &request(Protocol::Tcp, Family::V4, 0, bounds), SendFlags::empty()).expect("asked");
+        let (mut buffer, mut all) = (vec![0; BUFFER], Vec::new());
+        loop {
+            let (_, length) = recv(&socket, &mut buffer[..], RecvFlags::TRUNC).expect("an answer");
+            let mut take = |entry: Entry| all.extend(entry.local.map(|local| local.port()));
+            if read_messages(&buffer[..length], Protocol::Tcp, 0, &mut take).expect("readable")
+                == Progress::Done
+            {
+                return all;
+            }
+        }
+    };
+    let [low, middle, high] = ports;
+    let both = sent((low, middle));
+    assert!(both.contains(&low) && both.contains(&middle) && !both.contains(&high), "{both:?}");
+    assert!(both.iter().all(|port| (low..=middle).contains(port)), "{both:?}");
+    assert_eq!(sent((high, high)).iter().filter(|port| **port == high).count(), 1);
+    assert!(sent((high, low)).is_empty());
 }
 
 proptest! {
