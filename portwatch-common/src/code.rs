@@ -44,7 +44,7 @@ pub mod operation {
     pub const AUTOBIND: u8 = 4;
 }
 
-/// A function of the kernel between whose entry and return something must be kept: part of [`crate::CallKey`].
+/// A function of the kernel between whose entry and return something must be kept: part of the key of `CALLS`.
 pub mod function {
     /// `inet_csk_get_port`.
     pub const TCP_PORT: u32 = 1;

@@ -17,7 +17,7 @@ counters! {
     HOLDERS_LOST = 2, "holders_lost";
     /// First-port announcements of processes that found the ring buffer full.
     PROCESSES_LOST = 3, "processes_lost";
-    /// Assignments not recorded because `PORTS` was full.
+    /// Assignments not recorded because their bucket of `PORTS` and `PORTS_SPILL` were full.
     PORTS_FULL = 4, "ports_full";
     /// bind() or listen() calls not followed because `ATTEMPTS` was full.
     ATTEMPTS_FULL = 5, "attempts_full";
@@ -31,6 +31,8 @@ counters! {
     CALLS_FULL = 9, "calls_full";
     /// Events that the kernel did not call the hook's first program for, and its stand-in saw to.
     STOOD_IN = 10, "stood_in";
+    /// Records in `PORTS` and `PORTS_SPILL` now: each CPU has what it added less what it removed.
+    PORTS_HELD = 11, "ports_held";
 }
 
 /// Values of [`crate::code::how`] that fit: a power of two.

@@ -4,16 +4,19 @@
 //! so that any bytes are a valid value of every type and decoding can never be undefined behaviour.
 #![no_std]
 
+pub mod bucket;
 pub mod code;
 pub mod counter;
+mod layout;
 pub mod map;
 pub mod offsets;
 #[cfg(feature = "user")]
 mod pod;
 pub mod record;
 
+pub use bucket::Bucket;
 pub use offsets::Offsets;
 pub use record::{
-    Assignment, Attempt, Call, CallKey, Holder, LastOwner, PortKey, Process, ProcessKey, Refusal, Socket,
+    Assignment, Attempt, Call, Holder, LastOwner, PortKey, Process, ProcessKey, Recent, Refusal, Socket,
     Task, Tuning,
 };

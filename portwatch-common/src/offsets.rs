@@ -40,7 +40,7 @@ pub struct Field {
 }
 
 macro_rules! offsets {
-    ($($(#[$doc:meta])* $name:ident: $path:literal $unit:ident $need:ident;)*) => {
+    ($($(#[$doc:meta])* $name:ident: $path:tt $unit:ident $need:ident;)*) => {
         /// Offsets of the kernel fields, from the running kernel's BTF; see [`FIELDS`] for the paths.
         #[repr(C)]
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -205,8 +205,22 @@ offsets! {
     task_mm: "task_struct.mm" Byte Required;
     /// Credentials.
     task_cred: "task_struct.cred" Byte Required;
+    /// Its cgroups, of every hierarchy.
+    task_cgroups: "task_struct.cgroups" Byte Optional;
+    /// The one of cgroup v2.
+    cgroups_default: "css_set.dfl_cgrp" Byte Optional;
     /// Effective uid.
     cred_euid: "cred.euid" Byte Required;
+    /// Whether a task is of 32 bits: flags of its thread, which differ by architecture.
+    task_abi: (by_arch("task_struct.thread_info.status", "task_struct.thread_info.flags")) Byte Optional;
+    /// Number of a system call.
+    regs_call: (by_arch("pt_regs.orig_ax", "pt_regs.syscallno")) Byte Required;
+    /// Its first argument.
+    regs_argument_0: (by_arch("pt_regs.di", "pt_regs.orig_x0")) Byte Required;
+    /// Its second; on arm64 the first of the registers.
+    regs_argument_1: (by_arch("pt_regs.si", "pt_regs.regs")) Byte Required;
+    /// Its fifth; on arm64 behind the others.
+    regs_argument_4: (by_arch("pt_regs.r8", "pt_regs.regs")) Byte Required;
     /// Start of the arguments.
     mm_arg_start: "mm_struct.arg_start" Byte Required;
     /// End of the arguments.
@@ -217,4 +231,9 @@ offsets! {
     fdt_fd: "fdtable.fd" Byte Required;
     /// Length of that array.
     fdt_max: "fdtable.max_fds" Byte Required;
+}
+
+/// Of a path that is not the same on all architectures the one of this.
+const fn by_arch(x86_64: &'static str, aarch64: &'static str) -> &'static str {
+    if cfg!(target_arch = "aarch64") { aarch64 } else { x86_64 }
 }

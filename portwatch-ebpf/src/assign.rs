@@ -1,32 +1,48 @@
 //! A socket was given a port: remember who asked, how and when.
 
 use aya_ebpf::helpers::bpf_ktime_get_boot_ns;
-use portwatch_common::{Assignment, ProcessKey, Task, counter, record::how};
+use portwatch_common::{Assignment, ProcessKey, Recent, Task, counter, record::how};
 
 use crate::field::Access;
-use crate::maps::{DATAGRAMS, PORTS, PROCESS, constant, count};
-use crate::{emit, sctp, sock, task};
+use crate::maps::{DATAGRAMS, PROCESS, RECENT, constant, count};
+use crate::{emit, ports, sctp, sock, task};
 
 const BPF_ANY: u64 = 0;
 const BPF_NOEXIST: u64 = 1;
-const EEXIST: i32 = -17;
+/// For how long a process that keeps coming is not looked up again.
+const STALE_NS: u64 = 1_000_000_000;
 
 /// What an earlier record of the same socket means.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Earlier {
     /// It is out of date: this is a fresh assignment.
     Replace,
-    /// It is the true one (a bound socket that connects), unless it belongs to a former life of the same address.
+    /// It is the true one (a bound socket that connects), unless it belongs to a former life of the same address, or to a
+    /// port that the socket has let go meanwhile.
     Keep,
 }
 
-/// Records that the current task was given `port` for the socket `sk`.
-#[inline(never)]
-pub(crate) fn record<A: Access>(sk: *const u8, protocol: u16, port: u16, how: u8, earlier: Earlier) {
+/// What a socket was given.
+#[derive(Clone, Copy)]
+pub(crate) struct Given {
+    /// IPPROTO_*.
+    pub(crate) protocol: u16,
+    /// The port; 0 where the kernel has not chosen yet.
+    pub(crate) port: u16,
+    /// [`how`].
+    pub(crate) how: u8,
+}
+
+/// Records that the current task was given a port for the socket `sk`, whose address as a number is `key`.
+///
+/// In line: where protocol and way are known, all that hangs on them is settled before the program runs.
+#[inline(always)]
+pub(crate) fn record<A: Access>(sk: *const u8, key: u64, given: Given, earlier: Earlier) {
+    let Given { protocol, port, how } = given;
+    let now = now();
     let assignment = Assignment {
         task: task::current(),
-        // SAFETY: a helper without arguments.
-        assigned_ns: unsafe { bpf_ktime_get_boot_ns() },
+        assigned_ns: now,
         inode: sock::inode::<A>(sk),
         netns: sock::netns::<A>(sk),
         port,
@@ -34,8 +50,14 @@ pub(crate) fn record<A: Access>(sk: *const u8, protocol: u16, port: u16, how: u8
         how,
     };
     count(counter::assigned(protocol, how));
-    store(sk as u64, protocol, &assignment, earlier);
-    announce(&assignment.task);
+    store(key, protocol, &assignment, earlier);
+    announce(&assignment.task, now);
+}
+
+/// [`record`], for hooks that have other things on their stack, or come to pass less often than connections.
+#[inline(never)]
+pub(crate) fn record_apart<A: Access>(sk: *const u8, key: u64, given: Given, earlier: Earlier) {
+    record::<A>(sk, key, given, earlier);
 }
 
 /// Records a socket that the start-up snapshot met in the open files of `owner`.
@@ -66,43 +88,32 @@ fn store(key: u64, protocol: u16, assignment: &Assignment, earlier: Earlier) {
         let _ = DATAGRAMS.insert(key, assignment, flags);
         return;
     }
-    if earlier == Earlier::Replace {
-        if PORTS.insert(key, assignment, BPF_ANY).is_err() {
-            count(counter::PORTS_FULL);
-        }
-        return;
-    }
-    match PORTS.insert(key, assignment, BPF_NOEXIST) {
-        Ok(()) => {}
-        Err(EEXIST) => replace_stale(key, assignment),
-        Err(_) => count(counter::PORTS_FULL),
+    if earlier == Earlier::Replace || !has_true_record(key, assignment) {
+        ports::insert(key, assignment);
     }
 }
 
-/// Socket addresses are reused at once: a record with another inode is from a former life.
+/// Whether the socket's record is its own. Socket addresses are reused at once: another inode is from a former life; and a
+/// socket that was disconnected has another port.
 #[inline(always)]
-fn replace_stale(key: u64, assignment: &Assignment) {
-    if let Some(record) = PORTS.get_ptr(key) {
-        // SAFETY: a map value, read by copy.
-        let inode = unsafe { (*record).inode };
-        if inode != assignment.inode && inode != 0 {
-            // Replacing an existing element cannot find the table full.
-            let _ = PORTS.insert(key, assignment, BPF_ANY);
-        }
-    }
+fn has_true_record(key: u64, assignment: &Assignment) -> bool {
+    let Some(record) = ports::find(key) else { return false };
+    // SAFETY: a map value, read by copy.
+    let (inode, port) = unsafe { ((*record).inode, (*record).port) };
+    (inode == assignment.inode || inode == 0) && (port == assignment.port || port == 0)
 }
 
 /// Announces the process that runs now. A function of its own, for the sake of its caller's stack.
 #[inline(never)]
 pub(crate) fn announce_current() {
-    announce(&task::current());
+    announce(&task::current(), now());
 }
 
 /// Tells user space of a process once, while it certainly lives, so that the dead keep their names.
 #[inline(always)]
-fn announce(task: &Task) {
+fn announce(task: &Task, now: u64) {
     let key = key(task);
-    if PROCESS.get_ptr(key).is_some() {
+    if is_recent(&key, now) || PROCESS.get_ptr(key).is_some() {
         return;
     }
     // LRU: cannot be full. Losing a race to another thread of the process announces it twice, which is harmless.
@@ -110,17 +121,36 @@ fn announce(task: &Task) {
     emit::process(task);
 }
 
+/// Whether this is the process that came last on this CPU, so that it is in `PROCESS` already; a second later that is asked
+/// again, which keeps it among those that the table does not drop.
+#[inline(always)]
+fn is_recent(key: &ProcessKey, now: u64) -> bool {
+    let Some(recent) = RECENT.get_ptr_mut(0) else { return false };
+    // SAFETY: a map value of this CPU. Where another task comes between two of its words, it fits neither of the two.
+    let recent = unsafe { &mut *recent };
+    if recent.process == *key && now.wrapping_sub(recent.asked_ns) < STALE_NS {
+        return true;
+    }
+    *recent = Recent { process: *key, asked_ns: now };
+    false
+}
+
 /// A thread of the current process ends, before its files are closed. The last one to come here ends the process.
 #[inline(always)]
 pub(crate) fn ended() {
     if let Some(ended_ns) = PROCESS.get_ptr_mut(key(&task::current())) {
-        // SAFETY: an aligned word of a map value; of several threads that write, any may be the last. A helper without
-        // arguments.
-        unsafe { *ended_ns = bpf_ktime_get_boot_ns() };
+        // SAFETY: an aligned word of a map value; of several threads that write, any may be the last.
+        unsafe { *ended_ns = now() };
     }
 }
 
 #[inline(always)]
 fn key(task: &Task) -> ProcessKey {
     ProcessKey { start_ns: task.start_ns, tgid: task.tgid, pad: 0 }
+}
+
+#[inline(always)]
+fn now() -> u64 {
+    // SAFETY: a helper without arguments.
+    unsafe { bpf_ktime_get_boot_ns() }
 }

@@ -1,9 +1,25 @@
 //! The bind() or listen() that a thread is inside: noted at its beginning, completed on the way, dropped at its end.
 
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
-use portwatch_common::{Attempt, counter};
+use aya_ebpf::maps::{Array, HashMap};
+use portwatch_common::{Attempt, Bucket, counter, map::THREAD_BITS};
 
-use crate::maps::{ATTEMPTS, count};
+use crate::maps::{ATTEMPTS, ATTEMPTS_SPILL};
+use crate::table::Table;
+
+enum Attempts {}
+
+impl Table for Attempts {
+    type Value = Attempt;
+    const BUCKETS: &'static Array<Bucket<Attempt>> = &ATTEMPTS;
+    const SPILL: &'static HashMap<u64, Attempt> = &ATTEMPTS_SPILL;
+    const FULL: u32 = counter::ATTEMPTS_FULL;
+
+    #[inline(always)]
+    fn bits() -> u32 {
+        THREAD_BITS
+    }
+}
 
 /// In read-only memory, from where the helper copies it.
 static NEW: Attempt = Attempt::NEW;
@@ -11,23 +27,22 @@ static NEW: Attempt = Attempt::NEW;
 /// Begins to follow a call of this thread; `None`, counted, where too many are followed already.
 #[inline(always)]
 pub(crate) fn begin<'a>() -> Option<&'a mut Attempt> {
-    #[expect(
-        clippy::needless_borrows_for_generic_args,
-        reason = "by value it would be copied over the small stack"
-    )]
-    let inserted = ATTEMPTS.insert(bpf_get_current_pid_tgid(), &NEW, 0);
-    if inserted.is_err() {
-        count(counter::ATTEMPTS_FULL);
-        return None;
-    }
-    current()
+    let attempt = Attempts::reserve(key(), &NEW)?;
+    // SAFETY: the entry belongs to this thread, which is inside the followed call.
+    let attempt = unsafe { &mut *attempt };
+    attempt.has_address = 0;
+    attempt.has_by_address = 0;
+    attempt.has_by_rule = 0;
+    attempt.compared = 0;
+    attempt.judged = 0;
+    Some(attempt)
 }
 
 /// The call that this thread is inside, where hooks follow it.
 #[inline(always)]
 pub(crate) fn current<'a>() -> Option<&'a mut Attempt> {
-    let attempt = ATTEMPTS.get_ptr_mut(bpf_get_current_pid_tgid())?;
-    // SAFETY: the entry belongs to this thread, which is inside the followed call.
+    let attempt = Attempts::find(key())?;
+    // SAFETY: as in `begin`.
     Some(unsafe { &mut *attempt })
 }
 
@@ -35,5 +50,11 @@ pub(crate) fn current<'a>() -> Option<&'a mut Attempt> {
 #[inline(always)]
 pub(crate) fn end() {
     // Absent where the table was full.
-    let _ = ATTEMPTS.remove(bpf_get_current_pid_tgid());
+    Attempts::remove(key());
+}
+
+/// The thread, as an even number. Process ids have 22 bits.
+#[inline(always)]
+fn key() -> u64 {
+    bpf_get_current_pid_tgid() << 1
 }

@@ -3,20 +3,39 @@
 //! All of these functions run in the context of the process that asks, and none is entered twice by one thread.
 
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
-use portwatch_common::{Call, CallKey, counter, record::how};
+use aya_ebpf::maps::{Array, HashMap};
+use portwatch_common::{Bucket, Call, counter, map::THREAD_BITS, record::how};
 
-use crate::maps::{CALLS, count};
+use crate::maps::{CALLS, CALLS_SPILL, count};
+use crate::table::Table;
+
+enum Calls {}
+
+impl Table for Calls {
+    type Value = Call;
+    const BUCKETS: &'static Array<Bucket<Call>> = &CALLS;
+    const SPILL: &'static HashMap<u64, Call> = &CALLS_SPILL;
+    const FULL: u32 = counter::CALLS_FULL;
+
+    #[inline(always)]
+    fn bits() -> u32 {
+        THREAD_BITS
+    }
+}
+
+/// In read-only memory, from where the helper copies it.
+static NEW: Call = Call { sk: 0, port: 0, how: how::AUTOBIND, pad: [0; 5] };
 
 /// The thread enters the function.
 #[inline(always)]
 pub(crate) fn enter(function: u32, sk: u64, port: u16, how: u8) {
     let key = key(function);
-    if CALLS.get_ptr(key).is_some_and(is_unfinished) {
+    if Calls::find(key).is_some_and(|call| is_unfinished(call)) {
         count(counter::PROBES_MISSED);
     }
-    let call = Call { sk, port, how, pad: [0; 5] };
-    if CALLS.insert(key, call, 0).is_err() {
-        count(counter::CALLS_FULL);
+    if let Some(call) = Calls::reserve(key, &NEW) {
+        // SAFETY: a map value of this thread.
+        unsafe { *call = Call { sk, port, how, pad: [0; 5] } };
     }
 }
 
@@ -25,9 +44,8 @@ pub(crate) fn enter(function: u32, sk: u64, port: u16, how: u8) {
 pub(crate) fn leave(function: u32) -> Option<Call> {
     let key = key(function);
     // SAFETY: a map value of this thread, read by copy.
-    let call = unsafe { *CALLS.get_ptr(key)? };
-    // It was there a moment ago, and nobody but this thread removes it.
-    let _ = CALLS.remove(key);
+    let call = unsafe { *Calls::find(key)? };
+    Calls::remove(key);
     Some(call)
 }
 
@@ -35,9 +53,7 @@ pub(crate) fn leave(function: u32) -> Option<Call> {
 #[inline(always)]
 pub(crate) fn is_autobinding(function: u32, sk: u64) -> bool {
     // SAFETY: a map value of this thread, read by copy.
-    CALLS
-        .get_ptr(key(function))
-        .is_some_and(|call| unsafe { (*call).sk == sk && (*call).how == how::AUTOBIND })
+    Calls::find(key(function)).is_some_and(|call| unsafe { (*call).sk == sk && (*call).how == how::AUTOBIND })
 }
 
 /// An autobind may end before it asks for a port; of everything else the return was missed.
@@ -47,7 +63,8 @@ fn is_unfinished(call: *const Call) -> bool {
     unsafe { (*call).how != how::AUTOBIND }
 }
 
+/// The thread inside the function, as an even number.
 #[inline(always)]
-fn key(function: u32) -> CallKey {
-    CallKey { tid: bpf_get_current_pid_tgid() as u32, function }
+fn key(function: u32) -> u64 {
+    bpf_get_current_pid_tgid() << 32 | u64::from(function) << 1
 }

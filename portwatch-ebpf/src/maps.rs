@@ -1,31 +1,43 @@
 //! The tables and the two read-only globals.
 
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::{HashMap, LruHashMap, PerCpuArray, RingBuf};
+use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf};
 use portwatch_common::{
-    Assignment, Attempt, Call, CallKey, LastOwner, Offsets, PortKey, ProcessKey, Tuning, counter,
+    Assignment, Attempt, Bucket, Call, LastOwner, Offsets, PortKey, ProcessKey, Recent, Tuning,
+    bucket::WAYS,
+    counter,
     map::{
-        ATTEMPTS_ENTRIES, CALLS_ENTRIES, DATAGRAMS_ENTRIES, EVENTS_BYTES, LAST_ENTRIES, PORTS_ENTRIES,
-        PROCESS_ENTRIES, SCTP_ENTRIES,
+        DATAGRAMS_ENTRIES, EVENTS_BYTES, LAST_BITS, LAST_ENTRIES, PORTS_ENTRIES, PROCESS_ENTRIES,
+        SCTP_ENTRIES, THREAD_BITS, THREADS_SPILL_ENTRIES,
     },
 };
 
 use crate::twin;
 
 #[map]
-pub(crate) static PORTS: HashMap<u64, Assignment> = HashMap::with_max_entries(PORTS_ENTRIES, 0);
+pub(crate) static PORTS: Array<Bucket<Assignment>> = Array::with_max_entries(PORTS_ENTRIES / WAYS as u32, 0);
+#[map]
+pub(crate) static PORTS_SPILL: HashMap<u64, Assignment> = HashMap::with_max_entries(PORTS_ENTRIES, 0);
 #[map]
 pub(crate) static DATAGRAMS: LruHashMap<u64, Assignment> = LruHashMap::with_max_entries(DATAGRAMS_ENTRIES, 0);
 #[map]
 pub(crate) static SCTP: LruHashMap<PortKey, u64> = LruHashMap::with_max_entries(SCTP_ENTRIES, 0);
 #[map]
-pub(crate) static LAST: LruHashMap<PortKey, LastOwner> = LruHashMap::with_max_entries(LAST_ENTRIES, 0);
+pub(crate) static LAST: Array<Bucket<LastOwner>> = Array::with_max_entries(1 << LAST_BITS, 0);
+#[map]
+pub(crate) static LAST_SPILL: LruHashMap<u64, LastOwner> = LruHashMap::with_max_entries(LAST_ENTRIES, 0);
 #[map]
 pub(crate) static PROCESS: LruHashMap<ProcessKey, u64> = LruHashMap::with_max_entries(PROCESS_ENTRIES, 0);
 #[map]
-pub(crate) static ATTEMPTS: HashMap<u64, Attempt> = HashMap::with_max_entries(ATTEMPTS_ENTRIES, 0);
+pub(crate) static RECENT: PerCpuArray<Recent> = PerCpuArray::with_max_entries(1, 0);
 #[map]
-pub(crate) static CALLS: HashMap<CallKey, Call> = HashMap::with_max_entries(CALLS_ENTRIES, 0);
+pub(crate) static ATTEMPTS: Array<Bucket<Attempt>> = Array::with_max_entries(1 << THREAD_BITS, 0);
+#[map]
+pub(crate) static ATTEMPTS_SPILL: HashMap<u64, Attempt> = HashMap::with_max_entries(THREADS_SPILL_ENTRIES, 0);
+#[map]
+pub(crate) static CALLS: Array<Bucket<Call>> = Array::with_max_entries(1 << THREAD_BITS, 0);
+#[map]
+pub(crate) static CALLS_SPILL: HashMap<u64, Call> = HashMap::with_max_entries(THREADS_SPILL_ENTRIES, 0);
 #[map]
 pub(crate) static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(counter::COUNT, 0);
 #[map]
@@ -39,7 +51,8 @@ pub(crate) static OFFSETS: Offsets = Offsets::UNKNOWN;
 
 /// Filled in by user space before the load; constants to the verifier.
 #[unsafe(no_mangle)]
-pub(crate) static TUNING: Tuning = Tuning { task_btf: 0, datagrams: 0, preempts: 0 };
+pub(crate) static TUNING: Tuning =
+    Tuning { task_btf: 0, datagrams: 0, preempts: 0, bucket_bits: 0, function_arguments: 0 };
 
 /// Reads one field of a read-only global in a way that the compiler cannot fold at build time.
 macro_rules! constant {
@@ -59,8 +72,14 @@ pub(crate) fn load(constant: &u32) -> u32 {
 /// Adds one to a counter.
 #[inline(always)]
 pub(crate) fn count(index: u32) {
+    add(index, 1);
+}
+
+/// Adds to a counter; what is beyond `u64` wraps, so that it can be taken away too.
+#[inline(always)]
+pub(crate) fn add(index: u32, much: u64) {
     if let Some(slot) = COUNTERS.get_ptr_mut(index) {
         // SAFETY: the slot belongs to this CPU, and the map's values are u64.
-        unsafe { *slot = (*slot).wrapping_add(1) };
+        unsafe { *slot = (*slot).wrapping_add(much) };
     }
 }

@@ -2,7 +2,7 @@
 
 use portwatch_common::{Socket, record::flag};
 
-use crate::field::{Access, Probed, bits, field, fill, present, probe};
+use crate::field::{Access, Probed, Typed, bits, field, fill, present};
 use crate::maps::constant;
 use crate::task;
 
@@ -54,6 +54,29 @@ pub(crate) fn of_descriptor(fd: u32) -> *const u8 {
     let array: u64 = field!(Probed, fdt as *const u8, fdt_fd);
     let file: u64 = Probed::read((array + u64::from(fd) * 8) as *const u8, 0);
     if file == 0 { core::ptr::null() } else { of_file(file as *const u8) }
+}
+
+/// Protocol of the socket behind a descriptor of the current process that is known to be one; whatever it says otherwise must be
+/// looked at with [`of_descriptor`]. In half as many reads.
+#[inline(always)]
+pub(crate) fn protocol_of_descriptor(fd: u32) -> u16 {
+    let array = if constant!(TUNING.task_btf) != 0 {
+        descriptors::<Typed>(task::current_typed())
+    } else {
+        descriptors::<Probed>(task::current_address())
+    };
+    let file: u64 = Probed::read(array.wrapping_add(u64::from(fd) * 8) as *const u8, 0);
+    let socket: u64 = field!(Probed, file as *const u8, file_private);
+    let sk: u64 = field!(Probed, socket as *const u8, socket_sk);
+    protocol(sk as *const u8)
+}
+
+/// The array of a task's open files.
+#[inline(always)]
+fn descriptors<A: Access>(task: *const u8) -> u64 {
+    let files: u64 = field!(A, task, task_files);
+    let fdt: u64 = field!(A, files as *const u8, files_fdt);
+    field!(A, fdt as *const u8, fdt_fd)
 }
 
 /// The socket that stands in the port table for `sk`: of a multipath one the TCP socket that it has made for itself.
@@ -110,7 +133,7 @@ pub(crate) fn describe(sk: *const u8, facts: &mut Socket) {
     fill!(facts.device, sk, skc_bound_dev_if);
     fill!(facts.local_port, sk, skc_num);
     fill!(facts.state, sk, skc_state);
-    endpoints(sk, facts);
+    endpoints::<Probed>(sk, facts);
     facts.pad = [0; 5];
     facts.flags = common_flags(sk);
     if facts.state == TCP_TIME_WAIT {
@@ -150,24 +173,31 @@ pub(crate) fn protocol(sk: *const u8) -> u16 {
 
 /// The part that says which connection it is: family, both addresses, the remote port.
 #[inline(always)]
-pub(crate) fn endpoints(sk: *const u8, facts: &mut Socket) {
-    fill!(facts.family, sk, skc_family);
-    facts.remote_port = u16::from_be(field!(Probed, sk, skc_dport));
-    facts.local = [0; 16];
-    facts.remote = [0; 16];
+pub(crate) fn endpoints<A: Access>(sk: *const u8, facts: &mut Socket) {
+    facts.family = field!(A, sk, skc_family);
+    facts.remote_port = u16::from_be(field!(A, sk, skc_dport));
     if facts.family == AF_INET6 && present!(skc_v6_rcv_saddr) && present!(skc_v6_daddr) {
-        fill!(facts.local, sk, skc_v6_rcv_saddr);
-        fill!(facts.remote, sk, skc_v6_daddr);
+        facts.local = ipv6::<A>(sk, constant!(OFFSETS.skc_v6_rcv_saddr));
+        facts.remote = ipv6::<A>(sk, constant!(OFFSETS.skc_v6_daddr));
     } else {
-        fill_ipv4(&mut facts.local, sk, constant!(OFFSETS.skc_rcv_saddr));
-        fill_ipv4(&mut facts.remote, sk, constant!(OFFSETS.skc_daddr));
+        facts.local = ipv4::<A>(sk, constant!(OFFSETS.skc_rcv_saddr));
+        facts.remote = ipv4::<A>(sk, constant!(OFFSETS.skc_daddr));
     }
 }
 
+/// An IPv4 address fills the first four bytes.
 #[inline(always)]
-fn fill_ipv4(address: &mut [u8; 16], sk: *const u8, offset: u32) {
-    // SAFETY: an IPv4 address fills the first four bytes of the array.
-    unsafe { probe((&raw mut *address).cast::<[u8; 4]>(), sk, offset) };
+fn ipv4<A: Access>(sk: *const u8, offset: u32) -> [u8; 16] {
+    let [a, b, c, d] = A::read::<u32>(sk, offset).to_ne_bytes();
+    [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+}
+
+/// As two words: no load is longer.
+#[inline(always)]
+fn ipv6<A: Access>(sk: *const u8, offset: u32) -> [u8; 16] {
+    let words = [A::read::<u64>(sk, offset), A::read::<u64>(sk, offset + 8)];
+    // SAFETY: of the same size, and any bytes are an address.
+    unsafe { core::mem::transmute(words) }
 }
 
 /// Branch-free: every branch here would double the verifier's work.

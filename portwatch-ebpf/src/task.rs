@@ -6,30 +6,53 @@ use aya_ebpf::helpers::{
 };
 use portwatch_common::Task;
 
-use crate::field::{Access, Probed, Typed, field};
+use crate::field::{Access, Probed, Typed, field, present};
 use crate::maps::constant;
 
 /// The task that runs now.
 #[inline(always)]
 pub(crate) fn current() -> Task {
-    // SAFETY: helpers without arguments.
-    let cgroup = unsafe { bpf_get_current_cgroup_id() };
+    if constant!(TUNING.task_btf) != 0 {
+        return by_fields(current_typed());
+    }
     let ids = bpf_get_current_pid_tgid();
     let mut task = Task {
-        cgroup,
+        // SAFETY: a helper without arguments.
+        cgroup: unsafe { bpf_get_current_cgroup_id() },
         tgid: (ids >> 32) as u32,
         tid: ids as u32,
         uid: bpf_get_current_uid_gid() as u32,
         ..Task::default()
     };
-    if constant!(TUNING.task_btf) != 0 {
-        // SAFETY: as above; user space sets the flag only where the helper exists.
-        describe::<Typed>(unsafe { bpf_get_current_task_btf() } as *const u8, &mut task);
-    } else {
-        // SAFETY: as above.
-        describe::<Probed>(unsafe { bpf_get_current_task() } as *const u8, &mut task);
-    }
+    describe::<Probed>(current_address(), &mut task);
     task
+}
+
+/// The same from a typed pointer: a load each, where every helper is a call.
+#[inline(always)]
+fn by_fields(current: *const u8) -> Task {
+    let cred: u64 = field!(Typed, current, task_cred);
+    let mut task = Task {
+        cgroup: cgroup(current),
+        tgid: field!(Typed, current, task_tgid),
+        tid: field!(Typed, current, task_pid),
+        uid: field!(Typed, cred as *const u8, cred_euid),
+        ..Task::default()
+    };
+    describe::<Typed>(current, &mut task);
+    task
+}
+
+/// Id of the task's cgroup v2, as `bpf_get_current_cgroup_id` tells it.
+#[inline(always)]
+fn cgroup(task: *const u8) -> u64 {
+    if !present!(task_cgroups) || !present!(cgroups_default) || !present!(cgroup_kn) || !present!(kernfs_id) {
+        return 0;
+    }
+    let all: u64 = field!(Typed, task, task_cgroups);
+    let cgroup: u64 = field!(Typed, all as *const u8, cgroups_default);
+    let node: u64 = field!(Typed, cgroup as *const u8, cgroup_kn);
+    field!(Typed, node as *const u8, kernfs_id)
 }
 
 /// Another task, by its `task_struct`; its cgroup stays unknown.
@@ -54,8 +77,8 @@ fn describe<A: Access>(task: *const u8, facts: &mut Task) {
     let comm = constant!(OFFSETS.task_comm);
     let low: u64 = A::read(leader, comm);
     let high: u64 = A::read(leader, comm + 8);
-    facts.comm[..8].copy_from_slice(&low.to_ne_bytes());
-    facts.comm[8..].copy_from_slice(&high.to_ne_bytes());
+    // SAFETY: as long as the name, which is aligned for it. By bytes it would be sixteen stores.
+    unsafe { (&raw mut facts.comm).cast::<[u64; 2]>().write([low, high]) };
 }
 
 #[inline(always)]
@@ -68,4 +91,11 @@ fn leader<A: Access>(task: *const u8) -> *const u8 {
 pub(crate) fn current_address() -> *const u8 {
     // SAFETY: a helper without arguments.
     unsafe { bpf_get_current_task() as *const u8 }
+}
+
+/// The same as a pointer that the verifier knows by type; only where `TUNING.task_btf` says that it can be had.
+#[inline(always)]
+pub(crate) fn current_typed() -> *const u8 {
+    // SAFETY: a helper without arguments; user space sets the flag only where it exists.
+    unsafe { bpf_get_current_task_btf() as *const u8 }
 }

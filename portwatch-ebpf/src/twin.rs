@@ -12,19 +12,17 @@ use crate::maps::{SEEN, constant, count};
 #[derive(Clone, Copy)]
 #[repr(u32)]
 pub(crate) enum Hook {
-    PutPort = 0,
-    TimeWait,
+    TimeWait = 0,
     TcpPortEnter,
     TcpPort,
     UdpPortEnter,
     UdpPort,
-    UdpUnhash,
     Autobind,
     Connect,
     Begins,
     Ends,
     Destroy,
-    EnterCall,
+    CallEnds,
     ProcessExit,
 }
 
@@ -45,6 +43,18 @@ pub(crate) fn seen(hook: Hook, event: u64) {
         // SAFETY: the slot belongs to this CPU. Whoever writes it in an interrupt makes the stand-in work once too often,
         // which its work allows for.
         unsafe { *slot = event };
+    }
+}
+
+/// [`seen`], and the event as a plain number, which a typed pointer becomes on its way through a map. While the lead runs the
+/// kernel skips it for everything else on this CPU: so nobody writes the word between these two steps.
+#[inline(always)]
+pub(crate) fn seen_as_number(hook: Hook, event: u64) -> u64 {
+    let Some(slot) = SEEN.get_ptr_mut(hook as u32) else { return 0 };
+    // SAFETY: as in `seen`.
+    unsafe {
+        slot.write_volatile(event);
+        slot.read_volatile()
     }
 }
 

@@ -44,6 +44,7 @@ mod wire;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
@@ -171,15 +172,19 @@ enum Role {
         /// The program to measure
         #[arg(long, value_name = "PATH")]
         portwatch: PathBuf,
-        /// Kernel hooks to force, or none for the base line; repeat for one after the other
+        /// none, kernel hooks to force, floor-BACKEND for empty programs in their place, or the path of another tool; repeat
+        /// for one after the other
         #[arg(long, required = true, value_name = "NAME")]
-        backend: Vec<Backend>,
+        watcher: Vec<bench::Watcher>,
+        /// Only operations of this name
+        #[arg(long, value_name = "NAME")]
+        only: Vec<String>,
         /// Rounds that count, after those that warm up
         #[arg(long, default_value_t = 5)]
         rounds: usize,
-        /// Operations in a round
-        #[arg(long, default_value_t = 2_000)]
-        operations: u32,
+        /// How long a round lasts at least, in milliseconds of the machine's own clock
+        #[arg(long, default_value_t = 250)]
+        milliseconds: u64,
     },
     /// Bind random sockets for real and compare the kernel's answers with the rule that portwatch goes by
     Rule {
@@ -237,8 +242,9 @@ fn main() -> ExitCode {
         Role::Audit { portwatch } => audit::run(&portwatch),
         Role::Odds { portwatch, restarts, only } => odds::run(&portwatch, restarts, &only),
         Role::Document { portwatch, file, only, limit } => document::run(&portwatch, &file, &only, limit),
-        Role::Bench { portwatch, backend, rounds, operations } => {
-            bench::run(&portwatch, &backend, bench::Effort { rounds, operations })
+        Role::Bench { portwatch, watcher, only, rounds, milliseconds } => {
+            let length = Duration::from_millis(milliseconds);
+            bench::run(&portwatch, &watcher, &only, bench::Effort { rounds, length })
         }
         Role::Rule { pairs, seed, only } => rule::run(pairs, seed, only),
         Role::Soak(args) => soak::run(&args),

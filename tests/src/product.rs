@@ -1,5 +1,6 @@
 //! portwatch as a black box: started, waited for, listened to, interrupted.
 
+use std::io;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
@@ -16,8 +17,6 @@ use crate::hearing::{Log, Said, hear_report, hear_words, is_ready, listen};
 /// Which kind of kernel hooks portwatch is told to use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Backend {
-    /// No portwatch at all: the base line of `bench`
-    None,
     Fexit,
     Kprobe,
     Tracepoint,
@@ -26,7 +25,6 @@ pub(crate) enum Backend {
 impl Backend {
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Self::None => "none",
             Self::Fexit => "fexit",
             Self::Kprobe => "kprobe",
             Self::Tracepoint => "tracepoint",
@@ -39,6 +37,15 @@ const NOT_SUPPORTED: i32 = 4;
 /// An emulated machine on a busy host needs its time to load, and to detach, some forty programs.
 const START_DEADLINE: Duration = Duration::from_secs(90);
 const STOP_DEADLINE: Duration = START_DEADLINE;
+
+/// What becomes of its reports.
+enum Output<'a> {
+    Heard,
+    /// /dev/null has them: to read them would cost what is not portwatch's.
+    Unheard,
+    /// Kept byte for byte, beside a recording in this file.
+    Recorded(&'a Path),
+}
 
 /// How a start went.
 pub(crate) enum Started {
@@ -56,7 +63,12 @@ pub(crate) struct Portwatch {
 impl Portwatch {
     /// Starts the product and waits until its hooks are attached.
     pub(crate) fn start(program: &Path, backend: Backend, patience: u32) -> Result<Started> {
-        Self::start_with(Command::new(program), backend, patience, None)
+        Self::start_with(Command::new(program), backend, patience, Output::Heard)
+    }
+
+    /// The same with nobody to hear its reports.
+    pub(crate) fn start_unheard(program: &Path, backend: Backend, patience: u32) -> Result<Started> {
+        Self::start_with(Command::new(program), backend, patience, Output::Unheard)
     }
 
     /// The same with a recording in a file; what is said on stdout is kept byte for byte.
@@ -66,31 +78,32 @@ impl Portwatch {
         patience: u32,
         file: &Path,
     ) -> Result<Started> {
-        Self::start_with(Command::new(program), backend, patience, Some(file))
+        Self::start_with(Command::new(program), backend, patience, Output::Recorded(file))
     }
 
     fn start_with(
         mut program: Command,
         backend: Backend,
         patience: u32,
-        record: Option<&Path>,
+        output: Output<'_>,
     ) -> Result<Started> {
         let name = program.get_program().to_string_lossy().into_owned();
         program
             .args(["trace", "-o", "json", "--backend", backend.name(), "--netns", "all"])
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
+            .stdout(if matches!(output, Output::Unheard) { Stdio::null() } else { Stdio::piped() })
             .stderr(Stdio::piped());
-        if let Some(file) = record {
+        if let Output::Recorded(file) = output {
             program.arg("--record").arg(file);
         }
         let mut child = program.spawn().with_context(|| format!("starting {name}"))?;
         let log = Arc::new(Log::default());
-        log.said().raw = record.map(|_| Vec::new());
-        let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
-            bail!("portwatch came without pipes");
-        };
-        listen(&log, stdout, hear_report);
+        log.said().raw = matches!(output, Output::Recorded(_)).then(Vec::new);
+        let Some(stderr) = child.stderr.take() else { bail!("portwatch came without pipes") };
+        match child.stdout.take() {
+            Some(stdout) => listen(&log, stdout, hear_report),
+            None => listen(&log, io::empty(), hear_report),
+        }
         listen(&log, stderr, hear_words);
         let mut portwatch = Self { child, log };
         let is_ready = |said: &Said| said.diagnostics.iter().any(|line| is_ready(line)).then_some(());
@@ -109,6 +122,10 @@ impl Portwatch {
             Some(status) => bail!("portwatch ended before it was ready ({status}); it said: {words}"),
             None => bail!("portwatch was not ready within {START_DEADLINE:?} x {patience}; it said: {words}"),
         }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// The newest report for which `wanted` holds, waited for.

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use serde_json::Value;
 
 use crate::actor::Actor;
@@ -25,9 +25,6 @@ pub(crate) fn run(program: &Path, backends: &[Backend], only: &[String]) -> Resu
     let scenarios = scenario::selected(only)?;
     let (mut failed, mut right) = (0, 0);
     for &backend in backends.iter().take_while(|_| say::is_read()) {
-        if backend == Backend::None {
-            bail!("--backend none is for `lineup bench`; here portwatch must watch: fexit or tracepoint");
-        }
         let (score, _) = Row::new(program, backend)?.play(&scenarios)?;
         failed += score.failed;
         right += score.right;

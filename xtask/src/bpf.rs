@@ -1,4 +1,6 @@
 //! `cargo xtask bpf`: builds the committed kernel-side objects, or proves that they come from this source.
+//!
+//! portwatch's own object differs by architecture. That of the benchmark, of empty programs, serves only x86-64 machines.
 
 use std::ffi::OsString;
 use std::fs;
@@ -33,22 +35,37 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
 }
 
+/// An object that is committed.
+struct Object {
+    /// Where it lies in the repository.
+    path: String,
+    /// The program of portwatch-ebpf that it is.
+    bin: &'static str,
+}
+
+/// Those that are built for an architecture.
+fn objects(arch: Arch) -> Vec<Object> {
+    let own = Object { path: format!("portwatch/bpf/portwatch.{}.o", arch.name()), bin: "portwatch" };
+    let floor = Object { path: "tests/bpf/floor.o".to_owned(), bin: "floor" };
+    if arch == Arch::X86_64 { vec![own, floor] } else { vec![own] }
+}
+
 /// Compares the committed objects with what the source gives.
 pub(crate) fn check() -> Result<()> {
     for arch in Arch::ALL {
-        let built = build(arch)?;
-        let path = committed(arch);
-        let present = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        if present != built {
-            bail!(
-                "{} is not what the source gives ({} bytes committed, {} built).\n  The kernel side, its dependencies or \
-                 the compiler have changed: cargo xtask bpf, and commit the objects with the change",
-                path.display(),
-                present.len(),
-                built.len()
-            );
+        for (Object { path, .. }, built) in build(arch)? {
+            let present =
+                fs::read(project::root().join(&path)).with_context(|| format!("cannot read {path}"))?;
+            if present != built {
+                bail!(
+                    "{path} is not what the source gives ({} bytes committed, {} built).\n  The kernel side, its \
+                     dependencies or the compiler have changed: cargo xtask bpf, and commit the objects with the change",
+                    present.len(),
+                    built.len()
+                );
+            }
+            println!("{path} is what the source gives, byte for byte");
         }
-        println!("{} is what the source gives, byte for byte", name(arch));
     }
     Ok(())
 }
@@ -62,41 +79,32 @@ pub(crate) fn clippy() -> Result<()> {
 
 fn write() -> Result<()> {
     for arch in Arch::ALL {
-        let object = build(arch)?;
-        let path = committed(arch);
-        let is_same = fs::read(&path).is_ok_and(|present| present == object);
-        if !is_same {
-            fs::write(&path, &object)?;
+        for (Object { path, .. }, bytes) in build(arch)? {
+            let file = project::root().join(&path);
+            let is_same = fs::read(&file).is_ok_and(|present| present == bytes);
+            if !is_same {
+                fs::write(&file, &bytes)?;
+            }
+            println!("{path}: {} bytes{}", bytes.len(), if is_same { ", unchanged" } else { ", written" });
         }
-        println!(
-            "{}: {} bytes{}",
-            name(arch),
-            object.len(),
-            if is_same { ", unchanged" } else { ", written" }
-        );
     }
     Ok(())
 }
 
-fn name(arch: Arch) -> String {
-    format!("portwatch/bpf/portwatch.{}.o", arch.name())
-}
-
-fn committed(arch: Arch) -> PathBuf {
-    project::root().join(name(arch))
-}
-
-/// Builds and strips the object; returns its bytes.
-fn build(arch: Arch) -> Result<Vec<u8>> {
+/// Builds and strips the objects; returns their bytes.
+fn build(arch: Arch) -> Result<Vec<(Object, Vec<u8>)>> {
     apt::install(&[apt::STRIP], "to strip the kernel-side object, always by the same version")?;
     let what = format!("kernel side for {}", arch.name());
     run::quiet(&mut cargo("build", arch)?, &what, "with stable Rust, -Z build-std=core and bpf-linker")?;
     let folder = target_dir(arch).join(TARGET).join("release");
-    let stripped = folder.join("portwatch.stripped");
     let strip = run::find(apt::STRIP.provides).context("llvm-strip-14 is gone")?;
-    // Debug sections go; .BTF and .BTF.ext, which the kernel reads, stay.
-    run::output(Command::new(strip).arg("-g").arg("-o").arg(&stripped).arg(folder.join("portwatch")))?;
-    Ok(fs::read(stripped)?)
+    let stripped = |object: Object| -> Result<(Object, Vec<u8>)> {
+        let to = folder.join(object.bin).with_extension("stripped");
+        // Debug sections go; .BTF and .BTF.ext, which the kernel reads, stay.
+        run::output(Command::new(&strip).arg("-g").arg("-o").arg(&to).arg(folder.join(object.bin)))?;
+        Ok((object, fs::read(to)?))
+    };
+    objects(arch).into_iter().map(stripped).collect()
 }
 
 fn target_dir(arch: Arch) -> PathBuf {
@@ -116,6 +124,10 @@ fn cargo(subcommand: &str, arch: Arch) -> Result<Command> {
         .env("RUSTC_BOOTSTRAP", "1")
         .env("CARGO_ENCODED_RUSTFLAGS", flags(arch, &source)?)
         .env_remove("RUSTFLAGS");
+    // What somebody sets to build faster would change the bytes.
+    for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CARGO_PROFILE_")) {
+        command.env_remove(name);
+    }
     source.apply(&mut command);
     rustc_wrapper::install(&mut command)?;
     let linker = bpf_linker::folder()?;
@@ -138,6 +150,7 @@ fn flags(arch: Arch, source: &rust_src::Source) -> Result<OsString> {
     };
     let mut flags: Vec<OsString> = vec![
         format!("--cfg=bpf_target_arch=\"{}\"", arch.name()).into(),
+        r#"--check-cfg=cfg(bpf_target_arch, values("x86_64", "aarch64"))"#.into(),
         "-Cdebuginfo=2".into(),
         "-Clink-arg=--btf".into(),
         // The last match wins.

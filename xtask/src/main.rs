@@ -56,7 +56,7 @@ fn main() -> ExitCode {
         Task::Vm(args) => vm::run(args),
         Task::Bpf(args) => done(bpf::run(args)),
         Task::Soak(args) => soak::run(args),
-        Task::Bench(args) => done(bench::run(args)),
+        Task::Bench(args) => bench::run(args),
         Task::Tidy(args) => done(tidy::run(args)),
         Task::Record(args) => record::run(args),
         Task::Picture(args) => done(picture::run(args)),

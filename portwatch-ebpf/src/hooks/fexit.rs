@@ -1,7 +1,7 @@
 //! The fexit backend: the kernel's own port functions, with typed arguments and their results.
 //!
-//! Releases are taken at the exit of the releasing function: the socket has then left the port table, so that a
-//! comparison on another CPU that still met it there has also still found its record.
+//! Entries are cheaper than exits, so exits are hooked only where the result matters. A socket's record goes when the socket is
+//! destroyed, long after it has left the port table: whoever still met it there also still found its record.
 //!
 //! Hooks that interrupts or preemption can come between have stand-ins, in `fexit_stand_in`. Those that only run under the
 //! lock of a port need none.
@@ -10,8 +10,8 @@ use aya_ebpf::macros::{fentry, fexit};
 use aya_ebpf::programs::{FEntryContext, FExitContext};
 use portwatch_common::record::{found_by, function, how, operation};
 
-use crate::assign::{Earlier, record};
-use crate::field::{Access, Probed, Typed, field, number};
+use crate::assign::{Earlier, Given, record, record_apart};
+use crate::field::{Access, Probed, Typed, field, function_argument as number};
 use crate::maps::constant;
 use crate::sock::{self, IPPROTO_SCTP, IPPROTO_TCP, TCP_LISTEN};
 use crate::twin::{self, Hook, Role};
@@ -63,7 +63,13 @@ pub(super) fn tcp_port(ctx: &FExitContext, role: Role) {
             (0, false) => how::BIND0,
             _ => how::BIND,
         };
-        record::<Typed>(sk, IPPROTO_TCP, field!(Typed, sk, skc_num), how, Earlier::Replace);
+        let port = field!(Typed, sk, skc_num);
+        record_apart::<Typed>(
+            sk,
+            number(ctx, 0),
+            Given { protocol: IPPROTO_TCP, port, how },
+            Earlier::Replace,
+        );
     }
     end(port);
 }
@@ -91,7 +97,8 @@ pub(super) fn udp_port(ctx: &FExitContext, role: Role) {
         (0, false) => how::BIND0,
         _ => how::BIND,
     };
-    record::<Typed>(sk, field!(Typed, sk, sk_protocol), field!(Typed, sk, skc_num), how, Earlier::Replace);
+    let (protocol, given) = (field!(Typed, sk, sk_protocol), field!(Typed, sk, skc_num));
+    record_apart::<Typed>(sk, number(ctx, 0), Given { protocol, port: given, how }, Earlier::Replace);
     end(port);
 }
 
@@ -128,42 +135,27 @@ pub(crate) fn hash_connect6(ctx: FExitContext) -> i32 {
     0
 }
 
-/// `void inet_put_port(struct sock *sk)`
-#[fexit(function = "inet_put_port")]
-pub(crate) fn put_port(ctx: FExitContext) -> i32 {
-    twin::seen(Hook::PutPort, ctx.arg(0));
-    release::released(ctx.arg(0));
+/// `void inet_sock_destruct(struct sock *sk)`: every TCP and UDP socket comes here last. A record outlives its socket's port
+/// by that much; a release that the kernel skipped is told by inode and port, so it needs no stand-in.
+#[fentry(function = "inet_sock_destruct")]
+pub(crate) fn destruct(ctx: FEntryContext) -> i32 {
+    release::released(number(&ctx, 0));
     0
 }
 
-/// `void udp_lib_unhash(struct sock *sk)`: also called for sockets that never had a port.
-#[fexit(function = "udp_lib_unhash")]
-pub(crate) fn udp_unhash(ctx: FExitContext) -> i32 {
-    twin::seen_in_process(Hook::UdpUnhash, ctx.arg(0));
-    release::released(ctx.arg(0));
-    0
-}
-
-/// `struct inet_timewait_sock *inet_twsk_alloc(const struct sock *sk, struct inet_timewait_death_row *dr, const int state)`
-#[fexit(function = "inet_twsk_alloc")]
-pub(crate) fn twsk_alloc(ctx: FExitContext) -> i32 {
+/// `void inet_twsk_hashdance(struct inet_timewait_sock *tw, struct sock *sk, struct inet_hashinfo *hashinfo)`, since 6.12
+/// `inet_twsk_hashdance_schedule` with one more parameter. The TIME_WAIT socket is about to enter the port table.
+#[fentry(function = "inet_twsk_hashdance")]
+pub(crate) fn time_wait(ctx: FEntryContext) -> i32 {
     twin::seen(Hook::TimeWait, ctx.arg(0));
-    handed_over(&ctx);
+    release::handed_over(number(&ctx, 1), number(&ctx, 0));
     0
 }
 
-#[inline(always)]
-pub(super) fn handed_over(ctx: &FExitContext) {
-    let time_wait: u64 = ctx.arg(3);
-    if time_wait != 0 {
-        release::handed_over(ctx.arg(0), time_wait);
-    }
-}
-
-/// `void inet_twsk_bind_unhash(struct inet_timewait_sock *tw, struct inet_hashinfo *hashinfo)`
-#[fexit(function = "inet_twsk_bind_unhash")]
-pub(crate) fn twsk_unhash(ctx: FExitContext) -> i32 {
-    release::released(ctx.arg(0));
+/// `void inet_twsk_bind_unhash(struct inet_timewait_sock *tw, struct inet_hashinfo *hashinfo)`: under the port's lock.
+#[fentry(function = "inet_twsk_bind_unhash")]
+pub(crate) fn time_wait_end(ctx: FEntryContext) -> i32 {
+    release::released(number(&ctx, 0));
     0
 }
 
@@ -175,7 +167,7 @@ pub(crate) fn saddr_equal(ctx: FExitContext) -> i32 {
         && let Some(attempt) = attempt::current()
     {
         attempt.has_by_address = 1;
-        emit::meet(ctx.arg(1), found_by::VERDICT, &mut attempt.by_address);
+        emit::meet(number(&ctx, 1) as *const u8, found_by::VERDICT, &mut attempt.by_address);
     }
     0
 }
@@ -187,7 +179,7 @@ pub(crate) fn bind_conflict(ctx: FExitContext) -> i32 {
         && let Some(attempt) = attempt::current()
     {
         attempt.has_by_rule = 1;
-        emit::meet(ctx.arg(1), found_by::VERDICT, &mut attempt.by_rule);
+        emit::meet(number(&ctx, 1) as *const u8, found_by::VERDICT, &mut attempt.by_rule);
     }
     0
 }
@@ -255,7 +247,8 @@ pub(super) fn connected(ctx: &FExitContext) {
     let port: u16 = field!(Typed, sk, skc_num);
     let result = ctx.arg::<u64>(2) as i32;
     if result == 0 {
-        record::<Typed>(sk, IPPROTO_TCP, port, how::CONNECT, Earlier::Keep);
+        let given = Given { protocol: IPPROTO_TCP, port, how: how::CONNECT };
+        record::<Typed>(sk, number(ctx, 1), given, Earlier::Keep);
     } else if result == EADDRNOTAVAIL && port == 0 {
         refuse::report_exhaustion(
             number(ctx, 1),

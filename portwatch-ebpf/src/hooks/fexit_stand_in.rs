@@ -5,7 +5,8 @@
 use aya_ebpf::macros::{fentry, fexit};
 use aya_ebpf::programs::{FEntryContext, FExitContext};
 
-use super::fexit::{autobinds, begin, connected, handed_over, tcp_port, udp_port};
+use super::fexit::{autobinds, begin, connected, tcp_port, udp_port};
+use crate::field::function_argument as number;
 use crate::release;
 use crate::twin::{Hook, Role, is_missed};
 
@@ -72,29 +73,11 @@ pub(crate) fn hash_connect6_2(ctx: FExitContext) -> i32 {
     0
 }
 
-/// See [`super::fexit::put_port`].
-#[fexit(function = "inet_put_port")]
-pub(crate) fn put_port_2(ctx: FExitContext) -> i32 {
-    if is_missed(Hook::PutPort, ctx.arg(0)) {
-        release::released(ctx.arg(0));
-    }
-    0
-}
-
-/// See [`super::fexit::udp_unhash`].
-#[fexit(function = "udp_lib_unhash")]
-pub(crate) fn udp_unhash_2(ctx: FExitContext) -> i32 {
-    if is_missed(Hook::UdpUnhash, ctx.arg(0)) {
-        release::released(ctx.arg(0));
-    }
-    0
-}
-
-/// See [`super::fexit::twsk_alloc`].
-#[fexit(function = "inet_twsk_alloc")]
-pub(crate) fn twsk_alloc_2(ctx: FExitContext) -> i32 {
+/// See [`super::fexit::time_wait`].
+#[fentry(function = "inet_twsk_hashdance")]
+pub(crate) fn time_wait_2(ctx: FEntryContext) -> i32 {
     if is_missed(Hook::TimeWait, ctx.arg(0)) {
-        handed_over(&ctx);
+        release::handed_over(number(&ctx, 1), number(&ctx, 0));
     }
     0
 }

@@ -8,7 +8,7 @@ use aya_ebpf::programs::{ProbeContext, RetProbeContext};
 use portwatch_common::record::{found_by, function, how, operation};
 use portwatch_common::{Call, counter};
 
-use crate::assign::{Earlier, record};
+use crate::assign::{Earlier, Given, record, record_apart};
 use crate::field::{Probed, field};
 use crate::maps::count;
 use crate::sock::{self, IPPROTO_SCTP, IPPROTO_TCP, TCP_LISTEN};
@@ -45,7 +45,8 @@ pub(crate) fn kr_tcp_port(ctx: RetProbeContext) -> u32 {
             (0, false) => how::BIND0,
             _ => how::BIND,
         };
-        record::<Probed>(sk, IPPROTO_TCP, field!(Probed, sk, skc_num), how, Earlier::Replace);
+        let given = Given { protocol: IPPROTO_TCP, port: field!(Probed, sk, skc_num), how };
+        record_apart::<Probed>(sk, call.sk, given, Earlier::Replace);
     }
     end(&call);
     0
@@ -84,7 +85,8 @@ pub(crate) fn kr_udp_port(ctx: RetProbeContext) -> u32 {
         refused(&call, if autobinding { operation::AUTOBIND } else { operation::BIND });
         return 0;
     }
-    record::<Probed>(sk, sock::protocol(sk), field!(Probed, sk, skc_num), call.how, Earlier::Replace);
+    let given = Given { protocol: sock::protocol(sk), port: field!(Probed, sk, skc_num), how: call.how };
+    record_apart::<Probed>(sk, call.sk, given, Earlier::Replace);
     end(&call);
     0
 }
@@ -108,7 +110,8 @@ pub(crate) fn kr_connect(ctx: RetProbeContext) -> u32 {
     let sk = call.sk as *const u8;
     let result = ctx.ret::<i32>();
     if result == 0 {
-        record::<Probed>(sk, IPPROTO_TCP, field!(Probed, sk, skc_num), how::CONNECT, Earlier::Replace);
+        let given = Given { protocol: IPPROTO_TCP, port: field!(Probed, sk, skc_num), how: how::CONNECT };
+        record::<Probed>(sk, call.sk, given, Earlier::Replace);
     } else if result == EADDRNOTAVAIL {
         refuse::report_exhaustion(call.sk, EADDRNOTAVAIL.unsigned_abs(), u32::from(operation::CONNECT));
     }

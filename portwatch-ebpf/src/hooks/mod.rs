@@ -5,7 +5,7 @@ mod fexit;
 mod fexit_stand_in;
 mod kprobe;
 mod process;
+mod registers;
 mod snapshot;
 mod states;
 mod tracepoint;
-mod tracepoint_stand_in;

@@ -5,10 +5,10 @@ use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 use portwatch_common::record::{how, operation};
 
-use crate::assign::{Earlier, record};
-use crate::field::{Probed, field, number};
+use crate::assign::{Earlier, Given, record};
+use crate::field::{Typed, field, number};
 use crate::sock::{self, IPPROTO_TCP, TCP_LISTEN};
-use crate::twin::{self, Hook};
+use crate::twin::{self, Hook, is_missed};
 use crate::{refuse, release};
 
 const EADDRNOTAVAIL: u32 = 99;
@@ -22,15 +22,24 @@ const TCP_CLOSING: u8 = 11;
 #[btf_tracepoint(function = "inet_sock_set_state")]
 pub(crate) fn set_state(ctx: BtfTracePointContext) -> i32 {
     if matters(&ctx) {
-        twin::seen(place(&ctx), ctx.arg(0));
-        changes(&ctx);
+        let address = twin::seen_as_number(place(&ctx), ctx.arg(0));
+        changes(&ctx, address);
+    }
+    0
+}
+
+/// Stand-in of [`set_state`].
+#[btf_tracepoint(function = "inet_sock_set_state")]
+pub(crate) fn set_state_2(ctx: BtfTracePointContext) -> i32 {
+    if matters(&ctx) && is_missed(place(&ctx), ctx.arg(0)) {
+        changes(&ctx, number(&ctx, 0));
     }
     0
 }
 
 /// Where word of a change is left: a socket may begin and end without another's change in between.
 #[inline(always)]
-pub(super) fn place(ctx: &BtfTracePointContext) -> Hook {
+fn place(ctx: &BtfTracePointContext) -> Hook {
     if states(ctx).1 == TCP_CLOSE { Hook::Ends } else { Hook::Begins }
 }
 
@@ -41,7 +50,7 @@ fn states(ctx: &BtfTracePointContext) -> (u8, u8) {
 
 /// Whether [`changes`] would do anything: most changes are of no interest.
 #[inline(always)]
-pub(super) fn matters(ctx: &BtfTracePointContext) -> bool {
+fn matters(ctx: &BtfTracePointContext) -> bool {
     let (old, new) = states(ctx);
     match new {
         TCP_SYN_SENT | TCP_LISTEN => old == TCP_CLOSE,
@@ -51,31 +60,49 @@ pub(super) fn matters(ctx: &BtfTracePointContext) -> bool {
 }
 
 #[inline(always)]
-pub(super) fn changes(ctx: &BtfTracePointContext) {
+fn changes(ctx: &BtfTracePointContext, address: u64) {
     match states(ctx) {
-        (TCP_CLOSE, TCP_SYN_SENT) => chosen(ctx.arg(0), how::CONNECT),
-        (TCP_SYN_SENT, TCP_CLOSE) => given_up(number(ctx, 0)),
-        (TCP_CLOSE, TCP_LISTEN) => chosen(ctx.arg(0), how::LISTEN),
+        (TCP_CLOSE, TCP_SYN_SENT) => chosen(ctx, address, how::CONNECT),
+        (TCP_SYN_SENT, TCP_CLOSE) => given_up(address),
+        (TCP_CLOSE, TCP_LISTEN) => chosen(ctx, address, how::LISTEN),
         // These may have left a TIME_WAIT socket behind, which keeps the port and knows no owner.
-        _ => release::remember(ctx.arg(0)),
+        _ => release::remember(ctx.arg(0), address),
     }
 }
 
 /// `tcp_destroy_sock(struct sock *sk)`
 #[btf_tracepoint(function = "tcp_destroy_sock")]
 pub(crate) fn destroy(ctx: BtfTracePointContext) -> i32 {
-    twin::seen(Hook::Destroy, ctx.arg(0));
-    release::released(ctx.arg(0));
+    let address = twin::seen_as_number(Hook::Destroy, ctx.arg(0));
+    destroys(&ctx, address);
     0
+}
+
+/// Stand-in of [`destroy`].
+#[btf_tracepoint(function = "tcp_destroy_sock")]
+pub(crate) fn destroy_2(ctx: BtfTracePointContext) -> i32 {
+    if is_missed(Hook::Destroy, ctx.arg(0)) {
+        destroys(&ctx, number(&ctx, 0));
+    }
+    0
+}
+
+#[inline(always)]
+fn destroys(ctx: &BtfTracePointContext, address: u64) {
+    // Of a change in an interrupt of another the kernel does not tell.
+    release::remember(ctx.arg(0), address);
+    release::released(address);
 }
 
 /// The kernel is about to choose a port for this TCP socket, unless it has one.
 #[inline(always)]
-fn chosen(sk: *const u8, how: u8) {
-    let port: u16 = field!(Probed, sk, skc_num);
+fn chosen(ctx: &BtfTracePointContext, address: u64, how: u8) {
+    let sk: *const u8 = ctx.arg(0);
+    let port: u16 = field!(Typed, sk, skc_num);
+    let protocol: u16 = field!(Typed, sk, sk_protocol);
     // The outer socket of MPTCP holds no port itself.
-    if port == 0 && sock::protocol(sk) == IPPROTO_TCP {
-        record::<Probed>(sk, IPPROTO_TCP, 0, how, Earlier::Replace);
+    if port == 0 && protocol == IPPROTO_TCP {
+        record::<Typed>(sk, address, Given { protocol: IPPROTO_TCP, port: 0, how }, Earlier::Replace);
     }
 }
 

@@ -10,21 +10,19 @@ pub enum Backend {
     Fexit,
     /// Probe pairs on the same functions.
     Kprobe,
-    /// System call tracepoints and socket states.
+    /// Ends of system calls, and socket states.
     Tracepoint,
 }
 
 /// What a hook attaches to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// Entry of a kernel function.
-    Fentry(&'static str),
+    /// Entry of the first of these kernel functions that exists.
+    Fentry(&'static [&'static str]),
     /// Exit of a kernel function with that many parameters.
     Fexit(&'static str, u32),
     /// A tracepoint with typed arguments.
     BtfTracepoint(&'static str),
-    /// A system call tracepoint.
-    Syscall(&'static str),
     /// Entry of the first of these kernel functions that exists.
     Kprobe(&'static [&'static str]),
     /// Return of a kernel function.
@@ -36,9 +34,9 @@ impl Target {
     #[must_use]
     pub fn function(self) -> Option<&'static str> {
         match self {
-            Self::Fentry(function) | Self::Fexit(function, _) | Self::Kretprobe(function) => Some(function),
-            Self::Kprobe(functions) => functions.first().copied(),
-            Self::BtfTracepoint(_) | Self::Syscall(_) => None,
+            Self::Fexit(function, _) | Self::Kretprobe(function) => Some(function),
+            Self::Fentry(functions) | Self::Kprobe(functions) => functions.first().copied(),
+            Self::BtfTracepoint(_) => None,
         }
     }
 }
@@ -103,15 +101,16 @@ const fn optional(program: &'static str, target: Target, without: &'static str) 
 }
 
 const FEXIT: &[Hook] = &[
-    needed("csk_get_port_enter", Target::Fentry("inet_csk_get_port")).or_if_preempted("csk_get_port_enter_2"),
-    needed("udp_get_port_enter", Target::Fentry("udp_lib_get_port")).or_if_preempted("udp_get_port_enter_2"),
+    needed("csk_get_port_enter", Target::Fentry(&["inet_csk_get_port"]))
+        .or_if_preempted("csk_get_port_enter_2"),
+    needed("udp_get_port_enter", Target::Fentry(&["udp_lib_get_port"]))
+        .or_if_preempted("udp_get_port_enter_2"),
     needed("saddr_equal", Target::Fexit("inet_rcv_saddr_equal", 3)),
     optional("bind_conflict", Target::Fexit("inet_bind_conflict", 6), WITHOUT_BIND_CONFLICT),
-    needed("put_port", Target::Fexit("inet_put_port", 1)).or("put_port_2"),
-    needed("udp_unhash", Target::Fexit("udp_lib_unhash", 1)).or_if_preempted("udp_unhash_2"),
-    needed("twsk_alloc", Target::Fexit("inet_twsk_alloc", 3)).or("twsk_alloc_2"),
-    needed("twsk_unhash", Target::Fexit("inet_twsk_bind_unhash", 2)),
-    needed("autobind", Target::Fentry("inet_autobind")).or_if_preempted("autobind_2"),
+    needed("destruct", Target::Fentry(&["inet_sock_destruct"])),
+    needed("time_wait", Target::Fentry(TIME_WAIT_ENTERS)).or("time_wait_2"),
+    needed("time_wait_end", Target::Fentry(&["inet_twsk_bind_unhash"])),
+    needed("autobind", Target::Fentry(&["inet_autobind"])).or_if_preempted("autobind_2"),
     needed("csk_get_port", Target::Fexit("inet_csk_get_port", 2)).or_if_preempted("csk_get_port_2"),
     needed("udp_get_port", Target::Fexit("udp_lib_get_port", 3)).or_if_preempted("udp_get_port_2"),
     needed("hash_connect", Target::Fexit("inet_hash_connect", 2)).or_if_preempted("hash_connect_2"),
@@ -130,7 +129,7 @@ const KPROBE: &[Hook] = &[
     optional("kr_judge", Target::Kretprobe("inet_bind_conflict"), WITHOUT_BIND_CONFLICT),
     optional("kp_judge", Target::Kprobe(&["inet_bind_conflict"]), WITHOUT_BIND_CONFLICT),
     needed("kp_destruct", Target::Kprobe(&["inet_sock_destruct"])),
-    needed("kp_time_wait", Target::Kprobe(&["inet_twsk_hashdance_schedule", "inet_twsk_hashdance"])),
+    needed("kp_time_wait", Target::Kprobe(TIME_WAIT_ENTERS)),
     needed("kp_time_wait_end", Target::Kprobe(&["inet_twsk_bind_unhash"])),
     needed("kr_tcp_port", Target::Kretprobe("inet_csk_get_port")),
     needed("kp_tcp_port", Target::Kprobe(&["inet_csk_get_port"])),
@@ -148,6 +147,9 @@ const KPROBE: &[Hook] = &[
     optional("kp_bind", Target::Kprobe(&["inet6_bind"]), WITHOUT_BIND6),
 ];
 
+/// The first since 6.12.
+const TIME_WAIT_ENTERS: &[&str] = &["inet_twsk_hashdance_schedule", "inet_twsk_hashdance"];
+
 const WITHOUT_BIND: &str = "SCTP over IPv4";
 const WITHOUT_BIND6: &str = "SCTP over IPv6";
 
@@ -159,21 +161,10 @@ const WITHOUT_EXIT: &str =
 
 const TRACEPOINT: &[Hook] = &[
     needed("destroy", Target::BtfTracepoint("tcp_destroy_sock")).or("destroy_2"),
-    needed("set_state", Target::BtfTracepoint("inet_sock_set_state")).or("set_state_2"),
+    needed("set_state", Target::BtfTracepoint("inet_sock_set_state")).or_if_preempted("set_state_2"),
     optional("process_exit", Target::BtfTracepoint("sched_process_exit"), WITHOUT_EXIT)
         .or_if_preempted("process_exit_2"),
-    needed("enter_bind", Target::Syscall("sys_enter_bind")).or_if_preempted("enter_bind_2"),
-    needed("exit_bind", Target::Syscall("sys_exit_bind")).or_if_preempted("exit_bind_2"),
-    needed("enter_listen", Target::Syscall("sys_enter_listen")).or_if_preempted("enter_listen_2"),
-    needed("exit_listen", Target::Syscall("sys_exit_listen")).or_if_preempted("exit_listen_2"),
-    needed("exit_connect", Target::Syscall("sys_exit_connect")).or_if_preempted("exit_connect_2"),
-    needed("enter_connect", Target::Syscall("sys_enter_connect")).or_if_preempted("enter_connect_2"),
-    needed("exit_sendto", Target::Syscall("sys_exit_sendto")).or_if_preempted("exit_sendto_2"),
-    needed("enter_sendto", Target::Syscall("sys_enter_sendto")).or_if_preempted("enter_sendto_2"),
-    needed("exit_sendmsg", Target::Syscall("sys_exit_sendmsg")).or_if_preempted("exit_sendmsg_2"),
-    needed("enter_sendmsg", Target::Syscall("sys_enter_sendmsg")).or_if_preempted("enter_sendmsg_2"),
-    needed("exit_sendmmsg", Target::Syscall("sys_exit_sendmmsg")).or_if_preempted("exit_sendmmsg_2"),
-    needed("enter_sendmmsg", Target::Syscall("sys_enter_sendmmsg")).or_if_preempted("enter_sendmmsg_2"),
+    needed("call_ends", Target::BtfTracepoint("sys_exit")).or_if_preempted("call_ends_2"),
 ];
 
 /// The start-up snapshot's program and the iterator it runs on.
@@ -226,6 +217,12 @@ impl Backend {
                 "the kernel's own verdict (the bind-conflict rule decides instead)",
             ],
         }
+    }
+
+    /// Whether connections that may be in TIME_WAIT are kept apart, because nothing hands their records over.
+    #[must_use]
+    pub fn keeps_closed_apart(self) -> bool {
+        self == Self::Tracepoint
     }
 
     /// Whether UDP records are kept apart, as those of SCTP always are, because no release of a UDP port is seen.

@@ -74,6 +74,21 @@ impl Kernel {
         self.btf.has_enumerator("BPF_FUNC_get_current_task_btf")
     }
 
+    /// Whether hooks of functions can ask for an argument as a number (5.17+).
+    #[must_use]
+    pub fn has_function_arguments(&self) -> bool {
+        self.btf.has_enumerator("BPF_FUNC_get_func_arg")
+    }
+
+    /// Whether programs may exchange words atomically: 5.12 on, and on arm64, where compiling it came later, 5.19 on. Told by
+    /// what came with or after it.
+    #[must_use]
+    pub fn has_atomic_exchange(&self) -> bool {
+        let sign =
+            if cfg!(target_arch = "x86_64") { "BPF_FUNC_for_each_map_elem" } else { "BPF_FUNC_kptr_xchg" };
+        self.btf.has_enumerator(sign)
+    }
+
     /// Whether sock_diag can tell of TCP sockets that are only bound (6.8+).
     #[must_use]
     pub fn tells_bound_sockets(&self) -> bool {
@@ -101,10 +116,10 @@ impl Kernel {
     /// What is missing or different.
     pub fn check(&self, hook: &Hook) -> Result<(), Reason> {
         let (function, expected) = match hook.target {
-            Target::Fentry(function) | Target::Kretprobe(function) => (function, None),
-            Target::Kprobe(functions) => (self.first_of(functions), None),
+            Target::Kretprobe(function) => (function, None),
+            Target::Fentry(functions) | Target::Kprobe(functions) => (self.first_of(functions), None),
             Target::Fexit(function, parameters) => (function, Some(parameters)),
-            Target::BtfTracepoint(_) | Target::Syscall(_) => return prototype::check(hook, self),
+            Target::BtfTracepoint(_) => return prototype::check(hook, self),
         };
         if !self.btf.has_function(function) {
             return Err(Reason::missing_function(function));

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read as _};
 
-use aya::programs::{BtfTracePoint, FEntry, FExit, Iter, KProbe, ProgramError, TracePoint, links::LinkError};
+use aya::programs::{BtfTracePoint, FEntry, FExit, Iter, KProbe, ProgramError, links::LinkError};
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 use portwatch_common::{Offsets, Tuning, map};
 
@@ -10,21 +10,7 @@ use super::backend::{Backend, Hook, SNAPSHOT, Target};
 use super::kernel::Kernel;
 use super::object;
 use super::reason::Reason;
-
-/// Sizes that the user may set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sizes {
-    /// Sockets with a port at one time.
-    pub ports: u32,
-    /// Bytes of the ring buffer: a power of two, at least a page.
-    pub ring: u32,
-}
-
-impl Default for Sizes {
-    fn default() -> Self {
-        Self { ports: map::PORTS_ENTRIES, ring: map::EVENTS_BYTES }
-    }
-}
+use super::sizes::Sizes;
 
 /// A loaded object with its hooks attached.
 #[derive(Debug)]
@@ -42,8 +28,13 @@ pub struct Attached {
 pub fn attach(backend: Backend, kernel: &Kernel, sizes: Sizes) -> Result<Attached, Reason> {
     let mut ebpf = load(backend, kernel, sizes)?;
     let mut lost = Vec::new();
-    for hook in backend.hooks().iter().filter(|hook| kernel.has_use_for(hook)) {
-        let outcome = kernel.check(hook).and_then(|()| attach_programs(&mut ebpf, hook, kernel));
+    for hook in hooks(backend, kernel) {
+        let mut attach_all = || {
+            programs(hook, kernel)
+                .into_iter()
+                .try_for_each(|name| attach_program(&mut ebpf, name, hook, kernel))
+        };
+        let outcome = kernel.check(hook).and_then(|()| attach_all());
         match (outcome, hook.without) {
             (Ok(()), _) => {}
             (Err(reason), Some(without)) => lost.push(format!("{without} ({reason})")),
@@ -53,43 +44,53 @@ pub fn attach(backend: Backend, kernel: &Kernel, sizes: Sizes) -> Result<Attache
     Ok(Attached { ebpf, lost })
 }
 
+/// The hooks of a backend that have anything to do on this kernel, in the order of attaching.
+pub fn hooks(backend: Backend, kernel: &Kernel) -> impl Iterator<Item = &'static Hook> {
+    backend.hooks().iter().filter(|hook| kernel.has_use_for(hook))
+}
+
+/// The programs of a hook on this kernel, in the order of attaching. The lead must run before its stand-in: a trampoline runs
+/// first what came last, a tracepoint what came first.
+#[must_use]
+pub fn programs(hook: &Hook, kernel: &Kernel) -> Vec<&'static str> {
+    match (hook.stand_in(kernel.preempts), hook.target) {
+        (None, _) => vec![hook.program],
+        (Some(stand_in), Target::Fentry(_) | Target::Fexit(..)) => vec![stand_in, hook.program],
+        (Some(stand_in), _) => vec![hook.program, stand_in],
+    }
+}
+
 /// Loads the object with nothing attached.
 pub(super) fn load(backend: Backend, kernel: &Kernel, sizes: Sizes) -> Result<Ebpf, Reason> {
-    let bytes = object::bytes().map_err(|error| Reason::object(&error))?;
+    let bytes = object::bytes(kernel).map_err(|error| Reason::object(&error))?;
+    let room = sizes.room(kernel.has_atomic_exchange());
     let tuning = Tuning {
         task_btf: u32::from(kernel.has_task_btf()),
         datagrams: u32::from(backend.keeps_datagrams_apart()),
         preempts: u32::from(kernel.preempts),
+        bucket_bits: room.bucket_bits,
+        function_arguments: u32::from(kernel.has_function_arguments()),
     };
     let offsets: &Offsets = &kernel.offsets;
     EbpfLoader::new()
         .btf(Some(&kernel.typed))
         .override_global(map::OFFSETS_GLOBAL, offsets, true)
         .override_global(map::TUNING_GLOBAL, &tuning, true)
-        .map_max_entries(map::PORTS, sizes.ports)
+        .map_max_entries(map::PORTS, room.buckets())
+        .map_max_entries(map::PORTS_SPILL, room.spill)
+        .map_max_entries(map::LAST, room.last_buckets(backend))
+        .map_max_entries(map::LAST_SPILL, room.last_spill(backend))
         .map_max_entries(map::EVENTS, sizes.ring)
         .verifier_log_level(VerifierLogLevel::STATS)
         .load(&bytes)
         .map_err(|error| Reason::load(&error))
 }
 
-/// The lead must run before its stand-in: a trampoline runs first what came last, a tracepoint what came first.
-fn attach_programs(ebpf: &mut Ebpf, hook: &Hook, kernel: &Kernel) -> Result<(), Reason> {
-    let Some(stand_in) = hook.stand_in(kernel.preempts) else {
-        return attach_program(ebpf, hook.program, hook, kernel);
-    };
-    let order = match hook.target {
-        Target::Fentry(_) | Target::Fexit(..) => [stand_in, hook.program],
-        _ => [hook.program, stand_in],
-    };
-    order.into_iter().try_for_each(|program| attach_program(ebpf, program, hook, kernel))
-}
-
 fn attach_program(ebpf: &mut Ebpf, name: &'static str, hook: &Hook, kernel: &Kernel) -> Result<(), Reason> {
     let program = ebpf.program_mut(name).ok_or_else(|| Reason::missing_program(name))?;
     let attached = match hook.target {
-        Target::Fentry(function) => <&mut FEntry>::try_from(program).and_then(|program| {
-            program.load(function, &kernel.typed)?;
+        Target::Fentry(functions) => <&mut FEntry>::try_from(program).and_then(|program| {
+            program.load(kernel.first_of(functions), &kernel.typed)?;
             program.attach().map(drop)
         }),
         Target::Fexit(function, _) => <&mut FExit>::try_from(program).and_then(|program| {
@@ -102,10 +103,6 @@ fn attach_program(ebpf: &mut Ebpf, name: &'static str, hook: &Hook, kernel: &Ker
         }),
         Target::Kprobe(functions) => attach_probe(program, kernel.first_of(functions)),
         Target::Kretprobe(function) => attach_probe(program, function),
-        Target::Syscall(name) => <&mut TracePoint>::try_from(program).and_then(|program| {
-            program.load()?;
-            program.attach("syscalls", name).map(drop)
-        }),
     };
     attached.map_err(|error| Reason::hook(hook, &error))
 }

@@ -10,10 +10,10 @@ pub mod object;
 mod program_info;
 pub mod prototype;
 pub mod reason;
+mod sizes;
 mod skipped;
 mod snapshot;
 mod tables;
-mod tracefs;
 
 use std::sync::Arc;
 
@@ -26,9 +26,9 @@ use crate::rule::Era;
 
 pub use backend::Backend;
 pub use kernel::Kernel;
-pub use load::Sizes;
 pub use program_info::ProgramRuns;
 pub use reason::Reason;
+pub use sizes::Sizes;
 pub use snapshot::{OpenSocket, Snapshot, open_sockets};
 pub use tables::{Assignments, Counters, Table};
 
@@ -80,7 +80,7 @@ impl Probe {
     /// # Errors
     /// When none could be attached: each with its reason.
     pub fn attach(forced: Option<Backend>, sizes: Sizes) -> Result<Self, Unavailable> {
-        let attached = tracefs::with_tracefs(|| Self::attach_best(forced, sizes));
+        let attached = Self::attach_best(forced, sizes);
         give_memory_back();
         attached
     }
@@ -173,7 +173,7 @@ impl Probe {
     /// Size and fill of the kernel side's tables. Counting walks every entry: for `doctor`, not for a loop.
     #[must_use]
     pub fn tables(&self) -> Vec<Table> {
-        Table::all(&self.assignments)
+        Table::all(&self.assignments, self.counters().get("ports_held"))
     }
 }
 

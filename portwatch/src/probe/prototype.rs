@@ -27,12 +27,8 @@ const FUNCTIONS: &[&str] = &[
     // As 6.18 calls them.
     "bool inet_bind_conflict(const struct sock *sk, struct sock *sk2, kuid_t uid, bool relax, bool reuseport_cb_ok, \
      bool reuseport_ok)",
-    "void inet_put_port(struct sock *sk)",
-    "void udp_lib_unhash(struct sock *sk)",
     "void inet_sock_destruct(struct sock *sk)",
     "void exit_files(struct task_struct *tsk)",
-    "struct inet_timewait_sock *inet_twsk_alloc(const struct sock *sk, struct inet_timewait_death_row *dr, \
-     const int state)",
     "void inet_twsk_hashdance(struct inet_timewait_sock *tw, struct sock *sk, struct inet_hashinfo *hashinfo)",
     "void inet_twsk_hashdance_schedule(struct inet_timewait_sock *tw, struct sock *sk, struct inet_hashinfo *hashinfo, \
      int timeo)",
@@ -41,10 +37,11 @@ const FUNCTIONS: &[&str] = &[
     "int bpf_iter_task_file(struct bpf_iter_meta *meta, struct task_struct *task, u32 fd, struct file *file)",
 ];
 
-/// Tracepoints with typed arguments. System call tracepoints have the arguments of the call, which never change.
+/// Tracepoints with typed arguments.
 const TRACEPOINTS: &[&str] = &[
     "void inet_sock_set_state(const struct sock *sk, const int oldstate, const int newstate)",
     "void tcp_destroy_sock(struct sock *sk)",
+    "void sys_exit(struct pt_regs *regs, long ret)",
     "void sched_process_exit(struct task_struct *p)",
     "void sched_process_exit(struct task_struct *p, bool group_dead)",
 ];
@@ -132,12 +129,11 @@ impl Subject {
     /// What a hook relies on, under the name that this kernel has for it.
     fn of(hook: &Hook, kernel: &Kernel) -> Option<Self> {
         match hook.target {
-            Target::Fentry(function) | Target::Fexit(function, _) | Target::Kretprobe(function) => {
-                Some(Self::Function(function))
+            Target::Fexit(function, _) | Target::Kretprobe(function) => Some(Self::Function(function)),
+            Target::Fentry(functions) | Target::Kprobe(functions) => {
+                Some(Self::Function(kernel.first_of(functions)))
             }
-            Target::Kprobe(functions) => Some(Self::Function(kernel.first_of(functions))),
             Target::BtfTracepoint(name) => Some(Self::Tracepoint(name)),
-            Target::Syscall(_) => None,
         }
     }
 

@@ -99,10 +99,9 @@ impl Reason {
 
     pub(super) fn hook(hook: &Hook, error: &ProgramError) -> Self {
         let at = match hook.target {
-            Target::Fentry(function) => format!("fentry {function}"),
+            Target::Fentry(functions) => format!("fentry {}", functions.join(" or ")),
             Target::Fexit(function, _) => format!("fexit {function}"),
             Target::BtfTracepoint(name) => format!("tp_btf {name}"),
-            Target::Syscall(name) => format!("tracepoint syscalls:{name}"),
             Target::Kprobe(functions) => format!("kprobe {}", functions.join(" or ")),
             Target::Kretprobe(function) => format!("kretprobe {function}"),
         };
@@ -119,12 +118,6 @@ impl Reason {
             return Self::new(
                 format!("{at}: this kernel has no kprobes: {whole}"),
                 "a kernel built with CONFIG_KPROBES=y; another backend works",
-            );
-        }
-        if whole.contains("tracefs") {
-            return Self::new(
-                format!("{at}: no tracefs: {whole}"),
-                "mount -t tracefs tracefs /sys/kernel/tracing (needs CAP_SYS_ADMIN)",
             );
         }
         match error {

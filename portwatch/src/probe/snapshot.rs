@@ -1,10 +1,11 @@
 //! One look at every socket that a process has open, with no hook attached: the iterator of the start-up snapshot.
 
-use aya::maps::HashMap;
 use portwatch_common::record::how;
 use portwatch_common::{Assignment, Task, map};
 
-use super::load::{self, Sizes};
+use super::load;
+use super::sizes::Sizes;
+use super::tables::entries;
 use super::{Backend, Counters, Kernel, Reason};
 
 /// Nothing is sent through the ring: the smallest that the kernel takes.
@@ -54,12 +55,10 @@ fn look(kernel: &Kernel, ports: u32, wanted: &impl Fn(u16) -> bool) -> Result<Sn
     let mut ebpf = load::load(Backend::Fexit, kernel, sizes)?;
     load::snapshot(&mut ebpf, kernel)?;
     let mut sockets = Vec::new();
-    for name in [map::PORTS, map::DATAGRAMS] {
-        let table = ebpf.map(name).and_then(|map| HashMap::<_, u64, Assignment>::try_from(map).ok());
-        let Some(table) = table else { return Err(Reason::missing_table(name)) };
-        let records = table.iter().filter_map(Result::ok).map(|(_, record)| record);
-        let records = records.filter(|record| wanted(record.port));
-        sockets.extend(records.map(open_socket));
+    for name in [map::PORTS, map::PORTS_SPILL, map::DATAGRAMS] {
+        let records =
+            ebpf.map(name).and_then(entries::<Assignment>).ok_or_else(|| Reason::missing_table(name))?;
+        sockets.extend(records.into_iter().filter(|record| wanted(record.port)).map(open_socket));
     }
     Ok(Snapshot { sockets, lost: Counters::read(&ebpf).get("ports_full") })
 }

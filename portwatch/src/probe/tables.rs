@@ -1,9 +1,11 @@
 //! The kernel side's counters and tables, as numbers.
 
 use aya::Ebpf;
-use aya::maps::{HashMap, Map, MapInfo, PerCpuArray};
-use portwatch_common::{Assignment, LastOwner, PortKey, ProcessKey, Task, counter, map};
+use aya::maps::{Array, HashMap, Map, MapInfo, PerCpuArray};
+use portwatch_common::{Assignment, Bucket, LastOwner, ProcessKey, Task, bucket::WAYS, counter, map};
 use serde::Serialize;
+
+use super::sizes::{Room, hash_memory};
 
 /// Counters of the kernel side, summed over the CPUs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -13,7 +15,7 @@ pub struct Counters(Vec<u64>);
 impl Counters {
     pub(super) fn read(ebpf: &Ebpf) -> Self {
         let read = |array: &PerCpuArray<_, u64>, index| {
-            array.get(&index, 0).map(|cpus| cpus.iter().sum()).unwrap_or(0)
+            array.get(&index, 0).map_or(0, |cpus| cpus.iter().fold(0, |sum, cpu| cpu.wrapping_add(sum)))
         };
         let array = ebpf.map(map::COUNTERS).and_then(|map| PerCpuArray::<_, u64>::try_from(map).ok());
         Self(
@@ -58,7 +60,7 @@ impl Counters {
 
     /// Those that count something lost.
     pub fn losses(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
-        const HARMLESS: [&str; 3] = ["refusals", "preexisting", "stood_in"];
+        const HARMLESS: [&str; 4] = ["refusals", "preexisting", "stood_in", "ports_held"];
         self.iter().filter(|(name, _)| !HARMLESS.contains(name))
     }
 }
@@ -67,8 +69,8 @@ impl Counters {
 #[derive(Debug)]
 pub struct Assignments {
     tables: Vec<(&'static str, Map)>,
-    /// Connections that may be in TIME_WAIT, on backends that do not see their stand-ins.
-    last: Option<Map>,
+    /// Connections that may be in TIME_WAIT, on backends that do not see their stand-ins: buckets, and the hash without.
+    last: Vec<Map>,
     processes: Option<Map>,
 }
 
@@ -76,8 +78,12 @@ impl Assignments {
     /// Takes the tables out of the object; the programs go on writing them.
     pub(super) fn take(ebpf: &mut Ebpf) -> Self {
         let take = |name| Some((name, ebpf.take_map(name)?));
-        let tables = [map::PORTS, map::DATAGRAMS].into_iter().filter_map(take).collect();
-        Self { tables, last: ebpf.take_map(map::LAST), processes: ebpf.take_map(map::PROCESS) }
+        let tables = [map::PORTS, map::PORTS_SPILL, map::DATAGRAMS].into_iter().filter_map(take).collect();
+        Self {
+            tables,
+            last: [map::LAST, map::LAST_SPILL].into_iter().filter_map(|name| ebpf.take_map(name)).collect(),
+            processes: ebpf.take_map(map::PROCESS),
+        }
     }
 
     /// When a process ended, on the boot clock; `None` for one that runs, or that is not known.
@@ -91,23 +97,16 @@ impl Assignments {
     /// Every record, as they are now. Walks the tables: not for a loop.
     #[must_use]
     pub fn all(&self) -> Vec<Assignment> {
-        let tables =
-            self.tables.iter().filter_map(|(_, map)| HashMap::<_, u64, Assignment>::try_from(map).ok());
-        tables
-            .flat_map(|table| table.iter().flatten().map(|(_, record)| record).collect::<Vec<_>>())
-            .collect()
+        self.tables.iter().filter_map(|(_, map)| entries(map)).flatten().collect()
     }
 
     /// The records of connections that were closed since then, on the boot clock, and may be in TIME_WAIT; none where the
     /// stand-ins have the records themselves. Walks a table, as [`Self::all`] does.
     #[must_use]
     pub fn closed(&self, since_ns: u64) -> Vec<Assignment> {
-        let table = self.last.as_ref().and_then(|map| HashMap::<_, PortKey, LastOwner>::try_from(map).ok());
-        let recent = |table: HashMap<_, PortKey, LastOwner>| {
-            let entries = table.iter().flatten().filter(|(_, last)| last.released_ns >= since_ns);
-            entries.map(|(key, last)| Assignment { port: key.port, ..last.assignment }).collect()
-        };
-        table.map_or_else(Vec::new, recent)
+        let recent = |last: &LastOwner| last.released_ns >= since_ns;
+        let owners = self.last.iter().filter_map(entries::<LastOwner>).flatten();
+        owners.filter(recent).map(|last| last.assignment).collect()
     }
 }
 
@@ -125,23 +124,48 @@ pub struct Table {
 }
 
 impl Table {
-    pub(super) fn all(assignments: &Assignments) -> Vec<Self> {
-        let taken = assignments.tables.iter().filter_map(|(name, map)| Self::read(name, map));
-        let last = assignments.last.as_ref().and_then(|map| Self::read(map::LAST, map));
-        let processes = assignments.processes.as_ref().and_then(|map| Self::read(map::PROCESS, map));
-        taken.chain(last).chain(processes).collect()
+    /// `held` is how many records the kernel side says that `PORTS` and `PORTS_SPILL` have; they are told as one.
+    pub(super) fn all(assignments: &Assignments, held: u64) -> Vec<Self> {
+        let table = |wanted| assignments.tables.iter().find(|(name, _)| *name == wanted).map(|(_, map)| map);
+        let ports = || Some(Self::ports(&info(table(map::PORTS)?)?, &info(table(map::PORTS_SPILL)?)?, held));
+        let others =
+            [(map::DATAGRAMS, table(map::DATAGRAMS)), (map::PROCESS, assignments.processes.as_ref())];
+        let others = others.into_iter().filter_map(|(name, map)| Self::read(name, map?));
+        ports().into_iter().chain(Self::last(&assignments.last)).chain(others).collect()
+    }
+
+    fn ports(buckets: &MapInfo, spill: &MapInfo, held: u64) -> Self {
+        let room = Room { bucket_bits: buckets.max_entries().trailing_zeros(), spill: spill.max_entries() };
+        Self { name: map::PORTS, entries: held, capacity: room.capacity(), memory: room.memory() }
+    }
+
+    /// Buckets and hash as one: at most one of them is more than a stub.
+    fn last(maps: &[Map]) -> Option<Self> {
+        let entries = maps.iter().filter_map(entries::<LastOwner>).map(|all| all.len() as u64).sum();
+        let [buckets, spill] = maps else { return None };
+        let (buckets, spill) = (info(buckets)?, info(spill)?);
+        let (of_buckets, of_spill) = (buckets.max_entries(), spill.max_entries());
+        let memory = u64::from(of_buckets) * size_of::<Bucket<LastOwner>>() as u64
+            + hash_memory(size_of::<u64>(), size_of::<LastOwner>(), of_spill);
+        Some(Self { name: map::LAST, entries, capacity: (of_buckets * WAYS as u32).max(of_spill), memory })
     }
 
     fn read(name: &'static str, map: &Map) -> Option<Self> {
-        let (Map::HashMap(data) | Map::LruHashMap(data)) = map else { return None };
-        let info: MapInfo = data.info().ok()?;
+        let info = info(map)?;
         let capacity = info.max_entries();
         let entries = match name {
-            map::LAST => count::<PortKey, LastOwner>(map),
             map::PROCESS => count::<ProcessKey, u64>(map),
             _ => count::<u64, Assignment>(map),
         };
-        Some(Self { name, entries, capacity, memory: memory(info.key_size(), info.value_size(), capacity) })
+        let memory = hash_memory(info.key_size() as usize, info.value_size() as usize, capacity);
+        Some(Self { name, entries, capacity, memory })
+    }
+}
+
+fn info(map: &Map) -> Option<MapInfo> {
+    match map {
+        Map::Array(data) | Map::HashMap(data) | Map::LruHashMap(data) => data.info().ok(),
+        _ => None,
     }
 }
 
@@ -149,8 +173,21 @@ fn count<K: aya::Pod, V: aya::Pod>(map: &Map) -> u64 {
     HashMap::<_, K, V>::try_from(map).map_or(0, |map| map.keys().filter(Result::is_ok).count() as u64)
 }
 
-/// What a preallocated hash takes: 48 bytes an element beside key and value, each rounded up to 8, and 16 a bucket.
-fn memory(key: u32, value: u32, capacity: u32) -> u64 {
-    let round = |bytes: u32| u64::from(bytes.next_multiple_of(8));
-    u64::from(capacity) * (48 + round(key) + round(value)) + 16 * u64::from(capacity.next_power_of_two())
+/// Every value of a table by numbers, in whichever form; `None` if it is no such table.
+pub(super) fn entries<V: Copy>(map: &Map) -> Option<Vec<V>>
+where
+    V: aya::Pod,
+    Bucket<V>: aya::Pod,
+{
+    if let Ok(buckets) = Array::<_, Bucket<V>>::try_from(map) {
+        return Some(buckets.iter().flatten().flat_map(|bucket| in_bucket(&bucket)).collect());
+    }
+    let table = HashMap::<_, u64, V>::try_from(map).ok()?;
+    Some(table.iter().flatten().map(|(_, value)| value).collect())
+}
+
+/// Odd keys are of values that are being written.
+fn in_bucket<V: Copy>(bucket: &Bucket<V>) -> Vec<V> {
+    let pairs = bucket.keys.iter().zip(&bucket.values);
+    pairs.filter(|(key, _)| **key != 0 && **key & 1 == 0).map(|(_, value)| *value).collect()
 }

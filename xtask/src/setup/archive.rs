@@ -131,6 +131,13 @@ impl Archive {
         Ok(rows.lines().filter_map(|row| row.split('|').nth(1)).map(|v| v.trim().to_owned()).collect())
     }
 
+    /// Packages with all that they need, and the version of each: what apt would install on a machine that has nothing.
+    pub(crate) fn with_dependencies(&self, names: &[&str]) -> Result<Vec<(String, String)>> {
+        let mut simulate = self.apt("apt-get");
+        simulate.args(["install", "--simulate", "--no-install-recommends"]).args(names);
+        Ok(run::output(&mut simulate)?.lines().filter_map(installed).collect())
+    }
+
     /// Fetches a package (`name` or `name=version`) and unpacks it into `into`.
     pub(crate) fn unpack(&self, package: &str, into: &Path, why: &str) -> Result<()> {
         let downloads = self.dir.join("download");
@@ -146,6 +153,12 @@ impl Archive {
         fs::remove_dir_all(&downloads)?;
         Ok(())
     }
+}
+
+/// `Inst libc6 (2.36-9+deb12u10 Debian:12.11/oldstable [amd64]) []`
+fn installed(line: &str) -> Option<(String, String)> {
+    let (name, rest) = line.strip_prefix("Inst ")?.split_once(" (")?;
+    Some((name.to_owned(), rest.split(' ').next()?.to_owned()))
 }
 
 /// Where this machine gets Debian from, by its own apt's word.
@@ -170,4 +183,16 @@ fn archive_labelled(label: &str) -> Result<Option<String>> {
     let rows = run::output(&mut targets)?;
     let mut rows = rows.lines().filter_map(|row| row.split_once(' '));
     Ok(rows.find(|(_, of)| *of == label).map(|(base, _)| base.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::installed;
+
+    #[test]
+    fn a_line_of_a_simulated_installation_is_read() {
+        let line = "Inst libc6 (2.36-9+deb12u10 Debian:12.11/oldstable [amd64]) [libgcc-s1:amd64 ]";
+        assert_eq!(installed(line), Some(("libc6".to_owned(), "2.36-9+deb12u10".to_owned())));
+        assert_eq!(installed("Conf libc6 (2.36-9 Debian [amd64])"), None);
+    }
 }

@@ -21,7 +21,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::kernels::Arch;
 use crate::setup::apt;
-use crate::{bpf, build, kernels, project, run, tidy};
+use crate::{bench, bpf, build, kernels, project, run, tidy};
 use cells::Cell;
 use matrix::{MATRIX, Row};
 use parts::{LINEUP, PAGE, Part, Place};
@@ -124,7 +124,13 @@ pub(crate) fn run(args: &Args) -> Result<i32> {
         for (row, _) in rows.iter().filter(|_| args.refresh) {
             score.judge("the newest kernel", kernels::refresh(row.arch, row.series));
         }
+        let is_measured =
+            rows.iter().any(|(row, backends)| bench::is_measured(row.arch, row.series, backends));
         let cells = lane_3(rows, &mut score);
+        if is_measured {
+            println!("  instructions, against xtask/bench-limits.toml");
+            score.judge("instructions", bench::check_instructions().map(|said| println!("    {said}")));
+        }
         documents(args, &cells, &mut score);
     }
     if args.wants_lane(4) {

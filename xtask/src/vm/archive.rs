@@ -1,5 +1,6 @@
 //! The archive of a virtual machine that runs the lineup: /init is the static `lineup`, with portwatch and a shell.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -18,8 +19,8 @@ const RECORD_SEPARATOR: u8 = 0x1e;
 /// Writes it, for these commands.
 pub(super) fn write(machine: &Machine<'_>, binaries: &Binaries, commands: &[Vec<String>]) -> Result<PathBuf> {
     let mut archive = Initramfs::default();
-    for folder in ["bin", "proc", "sys", "dev", "run", "tmp", "etc", "lib", "lib/modules"] {
-        archive.folder(folder);
+    for folder in folders(machine) {
+        archive.folder(&folder);
     }
     archive.copy("init", &binaries.lineup)?;
     archive.copy("bin/portwatch", &binaries.portwatch)?;
@@ -40,6 +41,18 @@ pub(super) fn write(machine: &Machine<'_>, binaries: &Binaries, commands: &[Vec<
     let path = place(&machine.kernel.release)?;
     fs::File::create(&path)?.write_all(&archive.finish())?;
     Ok(path)
+}
+
+/// The folders of a machine, each before those in it.
+fn folders(machine: &Machine<'_>) -> BTreeSet<String> {
+    let usual = ["bin", "proc", "sys", "dev", "run", "tmp", "etc", "lib", "lib/modules"];
+    let mut folders: BTreeSet<String> = usual.map(str::to_owned).into();
+    for (_, guest) in &machine.files {
+        let above = Path::new(guest.trim_start_matches('/')).ancestors().skip(1);
+        let above = above.filter(|folder| !folder.as_os_str().is_empty());
+        folders.extend(above.map(|folder| folder.to_string_lossy().into_owned()));
+    }
+    folders
 }
 
 /// Where an archive may be written; those of runs that were interrupted are removed.

@@ -20,10 +20,9 @@ fn every_hooked_function_has_a_line_and_every_line_a_hook() {
     let mut tracepoints = Vec::new();
     for hook in Backend::ALL.iter().flat_map(|backend| backend.hooks()) {
         match hook.target {
-            Target::Kprobe(names) => functions.extend(names),
-            Target::Fentry(name) | Target::Fexit(name, _) | Target::Kretprobe(name) => functions.push(name),
+            Target::Fentry(names) | Target::Kprobe(names) => functions.extend(names),
+            Target::Fexit(name, _) | Target::Kretprobe(name) => functions.push(name),
             Target::BtfTracepoint(name) => tracepoints.push(name),
-            Target::Syscall(_) => {}
         }
     }
     assert_eq!(format!("bpf_iter_{}", SNAPSHOT.1), ITERATOR);

@@ -1,0 +1,204 @@
+//! Tables that need no lock and no call: who was given the port of which socket, and what threads are inside of.
+//!
+//! A table has buckets with room for a few entries each, so that to enter something or to take it out is to look at one of
+//! them; a hash of the kernel's costs several times as much. What finds no room goes to such a hash beside the table, and so
+//! does everything where the kernel has no atomic exchange.
+//!
+//! A way belongs to whoever changed its key from 0. What concerns one key never runs at the same time on two CPUs, so all
+//! else is plain; only who copies the value of another's key looks at that key once more.
+
+use core::ptr;
+
+use aya_ebpf::maps::{Array, HashMap};
+use portwatch_common::{Bucket, bucket::WAYS, bucket::bucket_of};
+
+use crate::atomic;
+use crate::maps::{constant, count};
+
+const BPF_ANY: u64 = 0;
+/// Marks the key of a value that is being written: keys are even.
+pub(crate) const BUSY: u64 = 1;
+
+/// A table by even numbers other than 0.
+pub(crate) trait Table {
+    /// What it keeps.
+    type Value: Copy + 'static;
+
+    /// The buckets, `1 << bits` of them.
+    const BUCKETS: &'static Array<Bucket<Self::Value>>;
+    /// Where everything is that finds no room in its bucket.
+    const SPILL: &'static HashMap<u64, Self::Value>;
+    /// Counts what found no room at all.
+    const FULL: u32;
+
+    /// See `BUCKETS`.
+    fn bits() -> u32;
+
+    /// Enters a value, over what was there of the key before; whether the key is new.
+    #[inline(always)]
+    fn insert(key: u64, value: &Self::Value) -> bool {
+        let Some(bucket) = Self::bucket(key) else { return Self::spill(ptr::null_mut(), key, value) };
+        let (place, is_new) = match way(bucket, key) {
+            Some(way) => (Place { bucket, way }, false),
+            None => match room(bucket, key) {
+                // It may have found no room before.
+                Some(way) => (Place { bucket, way }, !(has_spilled(bucket) && Self::unspill(bucket, key))),
+                None => return Self::spill(bucket, key, value),
+            },
+        };
+        // SAFETY: the way is this key's.
+        unsafe {
+            place.key().write_volatile(key | BUSY);
+            *place.value() = *value;
+        }
+        place.publish(key);
+        is_new
+    }
+
+    /// Room for a value that only the current thread looks at, whatever is in it; `new` is what it begins as in the hash.
+    #[inline(always)]
+    fn reserve(key: u64, new: &Self::Value) -> Option<*mut Self::Value> {
+        let Some(bucket) = Self::bucket(key) else {
+            Self::spill(ptr::null_mut(), key, new);
+            return Self::SPILL.get_ptr_mut(key);
+        };
+        let Some(way) = way(bucket, key).or_else(|| room(bucket, key)) else {
+            Self::spill(bucket, key, new);
+            return Self::SPILL.get_ptr_mut(key);
+        };
+        let place = Place { bucket, way };
+        // SAFETY: the way is this key's.
+        unsafe { place.key().write_volatile(key) };
+        Some(place.value())
+    }
+
+    /// Takes an entry out; whether there was one.
+    #[inline(always)]
+    fn remove(key: u64) -> bool {
+        let Some(bucket) = Self::bucket(key) else { return Self::SPILL.remove(key).is_ok() };
+        if let Some(way) = way(bucket, key) {
+            // SAFETY: the way is this key's.
+            unsafe { Place { bucket, way }.key().write_volatile(0) };
+            return true;
+        }
+        has_spilled(bucket) && Self::unspill(bucket, key)
+    }
+
+    /// The value of a key. If it is not of the current socket or thread it may change any time: see [`Self::copy`].
+    #[inline(always)]
+    fn find(key: u64) -> Option<*mut Self::Value> {
+        let Some(bucket) = Self::bucket(key) else { return Self::SPILL.get_ptr_mut(key) };
+        match way(bucket, key) {
+            Some(way) => Some(Place { bucket, way }.value()),
+            None if has_spilled(bucket) => Self::SPILL.get_ptr_mut(key),
+            None => None,
+        }
+    }
+
+    /// Copies the value of any key; whether there is one.
+    #[inline(always)]
+    fn copy(key: u64, into: &mut Self::Value) -> bool {
+        let Some(value) = Self::find(key) else { return false };
+        // SAFETY: a map value.
+        *into = unsafe { *value };
+        Self::find(key) == Some(value)
+    }
+
+    /// None where the kernel has no atomic exchange; and for 0, which stands for room.
+    #[inline(always)]
+    fn bucket(key: u64) -> Option<*mut Bucket<Self::Value>> {
+        if constant!(TUNING.bucket_bits) == 0 || key == 0 {
+            return None;
+        }
+        Self::BUCKETS.get_ptr_mut(bucket_of(key, Self::bits()))
+    }
+
+    /// Enters into the hash; whether the key is new there. A function of its own: it is long, and seldom comes to pass.
+    #[inline(never)]
+    fn spill(bucket: *mut Bucket<Self::Value>, key: u64, value: &Self::Value) -> bool {
+        let is_new = Self::SPILL.get_ptr(key).is_none();
+        if Self::SPILL.insert(key, value, BPF_ANY).is_err() {
+            count(Self::FULL);
+            return false;
+        }
+        if is_new && !bucket.is_null() {
+            // SAFETY: a word of a map value.
+            unsafe { atomic::add(&raw mut (*bucket).spilled, 1) };
+        }
+        is_new
+    }
+
+    /// As [`Self::spill`].
+    #[inline(never)]
+    fn unspill(bucket: *mut Bucket<Self::Value>, key: u64) -> bool {
+        let was_there = Self::SPILL.remove(key).is_ok();
+        if was_there {
+            // SAFETY: a word of a map value.
+            unsafe { atomic::add(&raw mut (*bucket).spilled, 1_u64.wrapping_neg()) };
+        }
+        was_there
+    }
+}
+
+/// Where a key is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place<V> {
+    pub(crate) bucket: *mut Bucket<V>,
+    pub(crate) way: usize,
+}
+
+impl<V> Place<V> {
+    #[inline(always)]
+    pub(crate) fn value(self) -> *mut V {
+        // SAFETY: a way of a bucket.
+        unsafe { &raw mut (*self.bucket).values[self.way] }
+    }
+
+    #[inline(always)]
+    pub(crate) fn key(&self) -> *mut u64 {
+        // SAFETY: as in `value`.
+        unsafe { &raw mut (*self.bucket).keys[self.way] }
+    }
+
+    /// Makes the way the key's, if it still is that of `now`, and marks it as being written; whether it did.
+    #[inline(always)]
+    pub(crate) fn claim(self, now: u64, key: u64) -> bool {
+        // SAFETY: a word of a map value.
+        unsafe { atomic::claim(self.key(), now, key | BUSY) }
+    }
+
+    /// The value is written.
+    #[inline(always)]
+    pub(crate) fn publish(self, key: u64) {
+        // SAFETY: a word of a map value.
+        unsafe { atomic::publish(self.key(), key) };
+    }
+}
+
+/// Where in its bucket a key is.
+#[inline(always)]
+pub(crate) fn way<V>(bucket: *mut Bucket<V>, key: u64) -> Option<usize> {
+    (0..WAYS).find(|&way| read(Place { bucket, way }.key()) == key)
+}
+
+/// A way that is this key's from now on, marked as being written.
+#[inline(always)]
+pub(crate) fn room<V>(bucket: *mut Bucket<V>, key: u64) -> Option<usize> {
+    (0..WAYS).find(|&way| {
+        let place = Place { bucket, way };
+        read(place.key()) == 0 && place.claim(0, key)
+    })
+}
+
+#[inline(always)]
+fn has_spilled<V>(bucket: *mut Bucket<V>) -> bool {
+    // SAFETY: a word of a map value.
+    read(unsafe { &raw const (*bucket).spilled }) != 0
+}
+
+/// Reads a word that others write.
+#[inline(always)]
+pub(crate) fn read(word: *const u64) -> u64 {
+    // SAFETY: only called with words of map values.
+    unsafe { word.read_volatile() }
+}
