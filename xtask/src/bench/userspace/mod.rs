@@ -16,7 +16,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
-use super::Args;
+use super::{Args, Section};
 use crate::{project, run};
 use clock::Timed;
 
@@ -51,7 +51,7 @@ struct Row {
     instructions: Option<u64>,
 }
 
-pub(super) fn section(_: &Args) -> Result<String> {
+pub(super) fn section(_: &Args) -> Result<Section> {
     let bench = Bench { program: build()?, history: history()? };
     let mut rows = Vec::new();
     let times = clock::measure(&bench)?;
@@ -63,7 +63,8 @@ pub(super) fn section(_: &Args) -> Result<String> {
         let instructions = counts.remove(&name);
         rows.push(Row { name, time, instructions });
     }
-    Ok(format!("{}\n{}", table(&rows)?, memory::measure()?))
+    let text = format!("{}\n{}", table(&rows)?, memory::measure()?);
+    Ok(Section { text, faults: Vec::new() })
 }
 
 /// Builds the benchmarks; the second cargo has nothing left to do and tells where they are.
