@@ -1,5 +1,7 @@
 //! Names and default sizes of the BPF maps, and the names of the two read-only globals.
 
+use crate::bucket::WAYS;
+
 /// Socket address → [`crate::Assignment`], in buckets.
 pub const PORTS: &str = "PORTS";
 /// The same for sockets whose bucket is full; a plain hash, because LRU would evict the old, long-lived client first.
@@ -8,8 +10,10 @@ pub const PORTS_SPILL: &str = "PORTS_SPILL";
 pub const DATAGRAMS: &str = "DATAGRAMS";
 /// Port → address of an SCTP socket that was seen on it: its own table of ports is in a module, and not to be walked.
 pub const SCTP: &str = "SCTP";
-/// Port → [`crate::LastOwner`]: names the dead behind TIME_WAIT where no hook hands the record over.
+/// Connection → [`crate::LastOwner`], in buckets: names the dead behind TIME_WAIT where no hook hands the record over.
 pub const LAST: &str = "LAST";
+/// The same where there are no buckets.
+pub const LAST_SPILL: &str = "LAST_SPILL";
 /// Processes already announced to user space → when they ended, on the boot clock; 0 for those that run.
 pub const PROCESS: &str = "PROCESS";
 /// Per-CPU counters, indexed by [`crate::counter`].
@@ -28,8 +32,10 @@ pub const PORTS_ENTRIES: u32 = 262_144;
 pub const DATAGRAMS_ENTRIES: u32 = 16_384;
 /// Entries of [`SCTP`].
 pub const SCTP_ENTRIES: u32 = 4_096;
+/// Bits of the number of buckets of [`LAST`].
+pub const LAST_BITS: u32 = 14;
 /// Entries of [`LAST`].
-pub const LAST_ENTRIES: u32 = 65_536;
+pub const LAST_ENTRIES: u32 = (1 << LAST_BITS) * WAYS as u32;
 /// Entries of [`PROCESS`].
 pub const PROCESS_ENTRIES: u32 = 16_384;
 /// Bits of the number of buckets of the tables of threads.

@@ -156,7 +156,7 @@ pub struct Refusal {
     pub pad: [u8; 6],
 }
 
-/// A port of a namespace: the key of `LAST` and `SCTP`.
+/// A port of a namespace: the key of `SCTP`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct PortKey {
@@ -166,8 +166,7 @@ pub struct PortKey {
     pub port: u16,
     /// IPPROTO_*.
     pub protocol: u8,
-    /// Folded remote address and port: connections that share a source port keep a record each. In `SCTP` a number that
-    /// sockets on one port hardly share.
+    /// A number that sockets on one port hardly share.
     pub slot: u8,
 }
 

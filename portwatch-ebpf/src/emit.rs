@@ -3,14 +3,14 @@
 use aya_ebpf::helpers::bpf_probe_read_user_buf;
 use aya_ebpf::helpers::generated::bpf_probe_read_user;
 use portwatch_common::{
-    Assignment, Holder, LastOwner, PortKey, Process, Socket, Task, counter,
+    Assignment, Holder, Process, Socket, Task, counter,
     record::{ARGV_BYTES, found_by, tag},
 };
 
 use crate::field::{Probed, field};
-use crate::maps::{DATAGRAMS, EVENTS, LAST, count};
+use crate::maps::{DATAGRAMS, EVENTS, count};
 use crate::walk::Outcome;
-use crate::{ports, release, sock, task};
+use crate::{last, ports, sock, task};
 
 /// Holders wait for the refusal that closes their group.
 const NO_WAKEUP: u64 = 1;
@@ -118,35 +118,41 @@ fn same_life(socket: &Socket, assignment: &Assignment) -> bool {
 fn last_owner(sk: *const u8, refusal: u64, port: u16) -> u64 {
     let mut socket = Socket::default();
     sock::endpoints::<Probed>(sk, &mut socket);
-    let key: PortKey = release::key(sock::netns::<Probed>(sk), port, sock::IPPROTO_TCP as u8, &socket);
-    let Some(last) = LAST.get_ptr(key) else { return 0 };
     let Some(mut entry) = EVENTS.reserve::<Holder>(0) else {
         count(counter::HOLDERS_LOST);
         return 0;
     };
-    // SAFETY: a map value and a ring entry that is ours until submitted; every byte is written.
-    unsafe { write_last(&*last, &mut *entry.as_mut_ptr(), refusal, &key) };
-    entry.submit(NO_WAKEUP);
-    1
+    // SAFETY: a ring entry that is ours until submitted; every byte is written.
+    let holder = unsafe { &mut *entry.as_mut_ptr() };
+    if write_last(&socket, sock::netns::<Probed>(sk), port, holder) {
+        holder.refusal = refusal;
+        entry.submit(NO_WAKEUP);
+        1
+    } else {
+        entry.discard(NO_WAKEUP);
+        0
+    }
 }
 
+/// Writes what `LAST` keeps of the connection; whether it has it.
 #[inline(always)]
-fn write_last(last: &LastOwner, holder: &mut Holder, refusal: u64, key: &PortKey) {
+fn write_last(socket: &Socket, netns: u32, port: u16, holder: &mut Holder) -> bool {
     *holder = Holder::default();
     holder.tag = tag::HOLDER;
     holder.found_by = found_by::LAST;
     holder.has_assignment = 1;
-    holder.refusal = refusal;
-    holder.assignment = last.assignment;
-    holder.released_ns = last.released_ns;
-    holder.socket.local = last.local;
-    holder.socket.remote = last.remote;
-    holder.socket.remote_port = last.remote_port;
-    holder.socket.family = last.family;
-    holder.socket.local_port = key.port;
-    holder.socket.netns = key.netns;
-    holder.socket.protocol = u16::from(key.protocol);
+    holder.socket.local_port = port;
+    holder.socket.netns = netns;
+    holder.socket.protocol = sock::IPPROTO_TCP;
     holder.socket.state = sock::TCP_TIME_WAIT;
+    last::tell(last::key(netns, port, socket), |last| {
+        holder.assignment = last.assignment;
+        holder.released_ns = last.released_ns;
+        holder.socket.local = last.local;
+        holder.socket.remote = last.remote;
+        holder.socket.remote_port = last.remote_port;
+        holder.socket.family = last.family;
+    })
 }
 
 /// Sends a holder that a verdict hook has already written down. Returns whether the ring took it.

@@ -4,7 +4,7 @@
 //! all of them; `attempt` follows a bind() or listen() from its beginning to its end, `call` a function of the kernel; `sctp`
 //! does both for SCTP; `twin` is for hooks that the kernel skips now and then; `task`, `sock`, `walk` and `field` read the
 //! kernel; `emit` writes the ring; `maps` holds the tables, `table` (with `atomic`) knows how those are kept
-//! that every connection comes to, `ports` is the largest of them.
+//! that every connection comes to, `ports` and `last` are the largest of them.
 #![no_std]
 #![no_main]
 // Built with the pinned stable compiler, which has no atomics for this target but these.
@@ -18,6 +18,7 @@ mod call;
 mod emit;
 mod field;
 mod hooks;
+mod last;
 mod maps;
 mod ports;
 mod refuse;

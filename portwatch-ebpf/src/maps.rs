@@ -7,8 +7,8 @@ use portwatch_common::{
     bucket::WAYS,
     counter,
     map::{
-        DATAGRAMS_ENTRIES, EVENTS_BYTES, LAST_ENTRIES, PORTS_ENTRIES, PROCESS_ENTRIES, SCTP_ENTRIES,
-        THREAD_BITS, THREADS_SPILL_ENTRIES,
+        DATAGRAMS_ENTRIES, EVENTS_BYTES, LAST_BITS, LAST_ENTRIES, PORTS_ENTRIES, PROCESS_ENTRIES,
+        SCTP_ENTRIES, THREAD_BITS, THREADS_SPILL_ENTRIES,
     },
 };
 
@@ -23,7 +23,9 @@ pub(crate) static DATAGRAMS: LruHashMap<u64, Assignment> = LruHashMap::with_max_
 #[map]
 pub(crate) static SCTP: LruHashMap<PortKey, u64> = LruHashMap::with_max_entries(SCTP_ENTRIES, 0);
 #[map]
-pub(crate) static LAST: LruHashMap<PortKey, LastOwner> = LruHashMap::with_max_entries(LAST_ENTRIES, 0);
+pub(crate) static LAST: Array<Bucket<LastOwner>> = Array::with_max_entries(1 << LAST_BITS, 0);
+#[map]
+pub(crate) static LAST_SPILL: LruHashMap<u64, LastOwner> = LruHashMap::with_max_entries(LAST_ENTRIES, 0);
 #[map]
 pub(crate) static PROCESS: LruHashMap<ProcessKey, u64> = LruHashMap::with_max_entries(PROCESS_ENTRIES, 0);
 #[map]

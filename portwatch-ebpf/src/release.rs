@@ -1,11 +1,11 @@
 //! A socket let go of its port, or handed it to its TIME_WAIT stand-in.
 
 use aya_ebpf::helpers::bpf_ktime_get_boot_ns;
-use portwatch_common::{LastOwner, PortKey, Socket};
+use portwatch_common::{LastOwner, Socket};
 
 use crate::field::Typed;
-use crate::maps::{DATAGRAMS, LAST};
-use crate::{ports, sock};
+use crate::maps::DATAGRAMS;
+use crate::{last, ports, sock};
 
 /// The socket, or its TIME_WAIT stand-in, has no port any more.
 #[inline(always)]
@@ -41,6 +41,10 @@ pub(crate) fn remember(sk: *const u8, address: u64) {
     record.task.pad = REMEMBERED;
     let mut socket = Socket::default();
     sock::endpoints::<Typed>(sk, &mut socket);
+    if socket.remote_port == 0 {
+        // Never connected: it leaves nothing behind.
+        return;
+    }
     let mut last = LastOwner {
         assignment: *record,
         // SAFETY: a helper without arguments.
@@ -53,21 +57,9 @@ pub(crate) fn remember(sk: *const u8, address: u64) {
     };
     last.assignment.task.pad = 0;
     // Behind the part of the socket that the verifier knows by type.
-    let port = sock::kept_port(address as *const u8);
-    let key = key(last.assignment.netns, port, last.assignment.protocol, &socket);
-    // LRU: cannot be full.
-    let _ = LAST.insert(key, last, 0);
+    last.assignment.port = sock::kept_port(address as *const u8);
+    last::keep(last::key(last.assignment.netns, last.assignment.port, &socket), &last);
 }
 
 /// In a record of `PORTS`: `LAST` has it too.
 const REMEMBERED: u32 = 1;
-
-/// Where `LAST` keeps a connection of this port.
-#[inline(always)]
-pub(crate) fn key(netns: u32, port: u16, protocol: u8, socket: &Socket) -> PortKey {
-    // All of an IPv4 address and the end of an IPv6 one: where the connections of one port differ.
-    let [a, b, c, d, .., w, x, y, z] = socket.remote;
-    let address = u32::from_ne_bytes([a, b, c, d]) ^ u32::from_ne_bytes([w, x, y, z]);
-    let mixed = (address ^ u32::from(socket.remote_port)).wrapping_mul(0x9e37_79b1);
-    PortKey { netns, port, protocol, slot: (mixed >> 24) as u8 }
-}

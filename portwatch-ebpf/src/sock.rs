@@ -2,7 +2,7 @@
 
 use portwatch_common::{Socket, record::flag};
 
-use crate::field::{Access, Probed, bits, field, fill, present};
+use crate::field::{Access, Probed, Typed, bits, field, fill, present};
 use crate::maps::constant;
 use crate::task;
 
@@ -54,6 +54,29 @@ pub(crate) fn of_descriptor(fd: u32) -> *const u8 {
     let array: u64 = field!(Probed, fdt as *const u8, fdt_fd);
     let file: u64 = Probed::read((array + u64::from(fd) * 8) as *const u8, 0);
     if file == 0 { core::ptr::null() } else { of_file(file as *const u8) }
+}
+
+/// Protocol of the socket behind a descriptor of the current process that is known to be one; whatever it says otherwise must be
+/// looked at with [`of_descriptor`]. In half as many reads.
+#[inline(always)]
+pub(crate) fn protocol_of_descriptor(fd: u32) -> u16 {
+    let array = if constant!(TUNING.task_btf) != 0 {
+        descriptors::<Typed>(task::current_typed())
+    } else {
+        descriptors::<Probed>(task::current_address())
+    };
+    let file: u64 = Probed::read(array.wrapping_add(u64::from(fd) * 8) as *const u8, 0);
+    let socket: u64 = field!(Probed, file as *const u8, file_private);
+    let sk: u64 = field!(Probed, socket as *const u8, socket_sk);
+    protocol(sk as *const u8)
+}
+
+/// The array of a task's open files.
+#[inline(always)]
+fn descriptors<A: Access>(task: *const u8) -> u64 {
+    let files: u64 = field!(A, task, task_files);
+    let fdt: u64 = field!(A, files as *const u8, files_fdt);
+    field!(A, fdt as *const u8, fdt_fd)
 }
 
 /// The socket that stands in the port table for `sk`: of a multipath one the TCP socket that it has made for itself.

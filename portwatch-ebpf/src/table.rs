@@ -17,7 +17,7 @@ use crate::maps::{constant, count};
 
 const BPF_ANY: u64 = 0;
 /// Marks the key of a value that is being written: keys are even.
-const BUSY: u64 = 1;
+pub(crate) const BUSY: u64 = 1;
 
 /// A table by even numbers other than 0.
 pub(crate) trait Table {
@@ -50,8 +50,8 @@ pub(crate) trait Table {
         unsafe {
             place.key().write_volatile(key | BUSY);
             *place.value() = *value;
-            atomic::publish(place.key(), key);
         }
+        place.publish(key);
         is_new
     }
 
@@ -142,38 +142,51 @@ pub(crate) trait Table {
 
 /// Where a key is.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Place<V> {
-    bucket: *mut Bucket<V>,
-    way: usize,
+pub(crate) struct Place<V> {
+    pub(crate) bucket: *mut Bucket<V>,
+    pub(crate) way: usize,
 }
 
 impl<V> Place<V> {
     #[inline(always)]
-    fn value(self) -> *mut V {
+    pub(crate) fn value(self) -> *mut V {
         // SAFETY: a way of a bucket.
         unsafe { &raw mut (*self.bucket).values[self.way] }
     }
 
     #[inline(always)]
-    fn key(&self) -> *mut u64 {
+    pub(crate) fn key(&self) -> *mut u64 {
         // SAFETY: as in `value`.
         unsafe { &raw mut (*self.bucket).keys[self.way] }
+    }
+
+    /// Makes the way the key's, if it still is that of `now`, and marks it as being written; whether it did.
+    #[inline(always)]
+    pub(crate) fn claim(self, now: u64, key: u64) -> bool {
+        // SAFETY: a word of a map value.
+        unsafe { atomic::claim(self.key(), now, key | BUSY) }
+    }
+
+    /// The value is written.
+    #[inline(always)]
+    pub(crate) fn publish(self, key: u64) {
+        // SAFETY: a word of a map value.
+        unsafe { atomic::publish(self.key(), key) };
     }
 }
 
 /// Where in its bucket a key is.
 #[inline(always)]
-fn way<V>(bucket: *mut Bucket<V>, key: u64) -> Option<usize> {
+pub(crate) fn way<V>(bucket: *mut Bucket<V>, key: u64) -> Option<usize> {
     (0..WAYS).find(|&way| read(Place { bucket, way }.key()) == key)
 }
 
 /// A way that is this key's from now on, marked as being written.
 #[inline(always)]
-fn room<V>(bucket: *mut Bucket<V>, key: u64) -> Option<usize> {
+pub(crate) fn room<V>(bucket: *mut Bucket<V>, key: u64) -> Option<usize> {
     (0..WAYS).find(|&way| {
-        let place = Place { bucket, way }.key();
-        // SAFETY: a word of a map value.
-        read(place) == 0 && unsafe { atomic::claim(place, 0, key | BUSY) }
+        let place = Place { bucket, way };
+        read(place.key()) == 0 && place.claim(0, key)
     })
 }
 
@@ -185,7 +198,7 @@ fn has_spilled<V>(bucket: *mut Bucket<V>) -> bool {
 
 /// Reads a word that others write.
 #[inline(always)]
-fn read(word: *const u64) -> u64 {
+pub(crate) fn read(word: *const u64) -> u64 {
     // SAFETY: only called with words of map values.
     unsafe { word.read_volatile() }
 }

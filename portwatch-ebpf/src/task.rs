@@ -13,12 +13,11 @@ use crate::maps::constant;
 #[inline(always)]
 pub(crate) fn current() -> Task {
     if constant!(TUNING.task_btf) != 0 {
-        // SAFETY: a helper without arguments; user space sets the flag only where it exists.
-        return by_fields(unsafe { bpf_get_current_task_btf() } as *const u8);
+        return by_fields(current_typed());
     }
     let ids = bpf_get_current_pid_tgid();
     let mut task = Task {
-        // SAFETY: as above.
+        // SAFETY: a helper without arguments.
         cgroup: unsafe { bpf_get_current_cgroup_id() },
         tgid: (ids >> 32) as u32,
         tid: ids as u32,
@@ -92,4 +91,11 @@ fn leader<A: Access>(task: *const u8) -> *const u8 {
 pub(crate) fn current_address() -> *const u8 {
     // SAFETY: a helper without arguments.
     unsafe { bpf_get_current_task() as *const u8 }
+}
+
+/// The same as a pointer that the verifier knows by type; only where `TUNING.task_btf` says that it can be had.
+#[inline(always)]
+pub(crate) fn current_typed() -> *const u8 {
+    // SAFETY: a helper without arguments; user space sets the flag only where it exists.
+    unsafe { bpf_get_current_task_btf() as *const u8 }
 }

@@ -8,7 +8,7 @@ use portwatch_common::counter;
 
 use crate::maps::{SEEN, constant, count};
 
-/// A hook that has two programs, or leaves word for another hook: its place in `SEEN`.
+/// A hook that has two programs: its place in `SEEN`.
 #[derive(Clone, Copy)]
 #[repr(u32)]
 pub(crate) enum Hook {
@@ -23,7 +23,6 @@ pub(crate) enum Hook {
     Ends,
     Destroy,
     CallEnds,
-    Connecting,
     ProcessExit,
 }
 
@@ -47,6 +46,18 @@ pub(crate) fn seen(hook: Hook, event: u64) {
     }
 }
 
+/// [`seen`], and the event as a plain number, which a typed pointer becomes on its way through a map. While the lead runs the
+/// kernel skips it for everything else on this CPU: so nobody writes the word between these two steps.
+#[inline(always)]
+pub(crate) fn seen_as_number(hook: Hook, event: u64) -> u64 {
+    let Some(slot) = SEEN.get_ptr_mut(hook as u32) else { return 0 };
+    // SAFETY: as in `seen`.
+    unsafe {
+        slot.write_volatile(event);
+        slot.read_volatile()
+    }
+}
+
 /// [`seen`], for a hook that only processes come to: without preemption it has no stand-in.
 #[inline(always)]
 pub(crate) fn seen_in_process(hook: Hook, event: u64) {
@@ -58,23 +69,14 @@ pub(crate) fn seen_in_process(hook: Hook, event: u64) {
 /// Whether the event is the stand-in's, since the lead was not called for it.
 #[inline(always)]
 pub(crate) fn is_missed(hook: Hook, event: u64) -> bool {
-    if take(hook, event) {
-        return false;
+    let Some(slot) = SEEN.get_ptr_mut(hook as u32) else { return false };
+    // SAFETY: as in `seen`. The word is used up: the same socket may come again.
+    unsafe {
+        if *slot == event {
+            *slot = 0;
+            return false;
+        }
     }
     count(counter::STOOD_IN);
     true
-}
-
-/// Whether word was left of this event. It is used up: the same socket may come again.
-#[inline(always)]
-pub(crate) fn take(hook: Hook, event: u64) -> bool {
-    let Some(slot) = SEEN.get_ptr_mut(hook as u32) else { return true };
-    // SAFETY: as in `seen`.
-    unsafe {
-        let was_left = *slot == event;
-        if was_left {
-            *slot = 0;
-        }
-        was_left
-    }
 }

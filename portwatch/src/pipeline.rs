@@ -110,10 +110,11 @@ impl Gauge {
         self.probe.tables()
     }
 
-    /// The kernel side's records of who was given which port. Walks the tables: seldom, and not where somebody waits.
+    /// Of the kernel side's records of who was given which port those that are wanted. Walks the tables: seldom, and not
+    /// where somebody waits.
     #[must_use]
-    pub fn assignments(&self) -> Vec<Assignment> {
-        self.probe.assignments().all()
+    pub fn assignments(&self, is_wanted: &dyn Fn(&Assignment) -> bool) -> Vec<Assignment> {
+        self.probe.assignments().wanted(is_wanted)
     }
 
     /// The TCP ports of portwatch's own network namespace that a process has bound, by the records. Walks them all, as

@@ -16,8 +16,7 @@ use crate::actor::Actor;
 use crate::netns::Netns;
 use crate::scenario::RANGE;
 use conflicts::{Scene, Truth};
-pub(crate) use daemon::{Daemon, Folder, Setup};
-use daemon::{ask, reports};
+pub(crate) use daemon::{Daemon, Folder, Setup, ask, reports};
 
 /// An emulated machine on a busy host needs its time.
 const PATIENCE: Duration = Duration::from_secs(90);

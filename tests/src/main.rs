@@ -19,6 +19,7 @@ mod fields;
 mod hearing;
 mod init;
 mod link;
+mod load;
 mod moves;
 mod netns;
 mod odds;
@@ -206,6 +207,11 @@ enum Role {
     /// Take and give back ports (started by `soak`)
     #[command(hide = true)]
     Bystander(soak::BystanderArgs),
+    /// Put portwatch under load and measure how it holds up
+    Load {
+        #[command(subcommand)]
+        load: load::Load,
+    },
     /// Take part in a scenario (started by the other roles)
     #[command(hide = true)]
     Actor {
@@ -246,6 +252,7 @@ fn main() -> ExitCode {
             let length = Duration::from_millis(milliseconds);
             bench::run(&portwatch, &watcher, &only, bench::Effort { rounds, length })
         }
+        Role::Load { load } => load::run(&load),
         Role::Rule { pairs, seed, only } => rule::run(pairs, seed, only),
         Role::Soak(args) => soak::run(&args),
         Role::Troupe(args) => soak::perform(&args).map(|()| true),

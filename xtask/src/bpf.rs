@@ -150,6 +150,7 @@ fn flags(arch: Arch, source: &rust_src::Source) -> Result<OsString> {
     };
     let mut flags: Vec<OsString> = vec![
         format!("--cfg=bpf_target_arch=\"{}\"", arch.name()).into(),
+        r#"--check-cfg=cfg(bpf_target_arch, values("x86_64", "aarch64"))"#.into(),
         "-Cdebuginfo=2".into(),
         "-Clink-arg=--btf".into(),
         // The last match wins.

@@ -1,6 +1,5 @@
 //! The registers of a system call at its end, by architecture: number and arguments are still there.
 
-use aya_ebpf::helpers::bpf_get_current_task_btf;
 use aya_ebpf::programs::BtfTracePointContext;
 
 use crate::field::{Access, Probed, Typed, field, present};
@@ -64,8 +63,7 @@ pub(super) fn is_of_32_bits() -> bool {
         return false;
     }
     let flags: u32 = if constant!(TUNING.task_btf) != 0 {
-        // SAFETY: a helper without arguments; user space sets the flag only where it exists.
-        field!(Typed, unsafe { bpf_get_current_task_btf() } as *const u8, task_abi)
+        field!(Typed, task::current_typed(), task_abi)
     } else {
         field!(Probed, task::current_address(), task_abi)
     };

@@ -1,12 +1,11 @@
 //! States of TCP sockets, for the tracepoint backend: clients and listeners before the kernel chooses their port, and who
 //! leaves a TIME_WAIT socket behind.
 
-use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 use portwatch_common::record::{how, operation};
 
-use crate::assign::{Earlier, Given, record_apart};
+use crate::assign::{Earlier, Given, record};
 use crate::field::{Typed, field, number};
 use crate::sock::{self, IPPROTO_TCP, TCP_LISTEN};
 use crate::twin::{self, Hook, is_missed};
@@ -23,8 +22,8 @@ const TCP_CLOSING: u8 = 11;
 #[btf_tracepoint(function = "inet_sock_set_state")]
 pub(crate) fn set_state(ctx: BtfTracePointContext) -> i32 {
     if matters(&ctx) {
-        twin::seen_in_process(place(&ctx), ctx.arg(0));
-        changes(&ctx);
+        let address = twin::seen_as_number(place(&ctx), ctx.arg(0));
+        changes(&ctx, address);
     }
     0
 }
@@ -33,7 +32,7 @@ pub(crate) fn set_state(ctx: BtfTracePointContext) -> i32 {
 #[btf_tracepoint(function = "inet_sock_set_state")]
 pub(crate) fn set_state_2(ctx: BtfTracePointContext) -> i32 {
     if matters(&ctx) && is_missed(place(&ctx), ctx.arg(0)) {
-        changes(&ctx);
+        changes(&ctx, number(&ctx, 0));
     }
     0
 }
@@ -61,24 +60,21 @@ fn matters(ctx: &BtfTracePointContext) -> bool {
 }
 
 #[inline(always)]
-fn changes(ctx: &BtfTracePointContext) {
+fn changes(ctx: &BtfTracePointContext, address: u64) {
     match states(ctx) {
-        (TCP_CLOSE, TCP_SYN_SENT) => {
-            twin::seen(Hook::Connecting, bpf_get_current_pid_tgid());
-            chosen(ctx, how::CONNECT);
-        }
-        (TCP_SYN_SENT, TCP_CLOSE) => given_up(number(ctx, 0)),
-        (TCP_CLOSE, TCP_LISTEN) => chosen(ctx, how::LISTEN),
+        (TCP_CLOSE, TCP_SYN_SENT) => chosen(ctx, address, how::CONNECT),
+        (TCP_SYN_SENT, TCP_CLOSE) => given_up(address),
+        (TCP_CLOSE, TCP_LISTEN) => chosen(ctx, address, how::LISTEN),
         // These may have left a TIME_WAIT socket behind, which keeps the port and knows no owner.
-        _ => release::remember(ctx.arg(0), number(ctx, 0)),
+        _ => release::remember(ctx.arg(0), address),
     }
 }
 
 /// `tcp_destroy_sock(struct sock *sk)`
 #[btf_tracepoint(function = "tcp_destroy_sock")]
 pub(crate) fn destroy(ctx: BtfTracePointContext) -> i32 {
-    twin::seen(Hook::Destroy, ctx.arg(0));
-    destroys(&ctx);
+    let address = twin::seen_as_number(Hook::Destroy, ctx.arg(0));
+    destroys(&ctx, address);
     0
 }
 
@@ -86,39 +82,27 @@ pub(crate) fn destroy(ctx: BtfTracePointContext) -> i32 {
 #[btf_tracepoint(function = "tcp_destroy_sock")]
 pub(crate) fn destroy_2(ctx: BtfTracePointContext) -> i32 {
     if is_missed(Hook::Destroy, ctx.arg(0)) {
-        destroys(&ctx);
+        destroys(&ctx, number(&ctx, 0));
     }
     0
 }
 
 #[inline(always)]
-fn destroys(ctx: &BtfTracePointContext) {
-    let key = number(ctx, 0);
+fn destroys(ctx: &BtfTracePointContext, address: u64) {
     // Of a change in an interrupt of another the kernel does not tell.
-    release::remember(ctx.arg(0), key);
-    release::released(key);
-}
-
-/// Whether the current thread has just begun a TCP connection on this CPU: then that was its connect().
-#[inline(always)]
-pub(super) fn has_just_connected() -> bool {
-    twin::take(Hook::Connecting, bpf_get_current_pid_tgid())
+    release::remember(ctx.arg(0), address);
+    release::released(address);
 }
 
 /// The kernel is about to choose a port for this TCP socket, unless it has one.
 #[inline(always)]
-fn chosen(ctx: &BtfTracePointContext, how: u8) {
+fn chosen(ctx: &BtfTracePointContext, address: u64, how: u8) {
     let sk: *const u8 = ctx.arg(0);
     let port: u16 = field!(Typed, sk, skc_num);
     let protocol: u16 = field!(Typed, sk, sk_protocol);
     // The outer socket of MPTCP holds no port itself.
     if port == 0 && protocol == IPPROTO_TCP {
-        record_apart::<Typed>(
-            sk,
-            number(ctx, 0),
-            Given { protocol: IPPROTO_TCP, port: 0, how },
-            Earlier::Replace,
-        );
+        record::<Typed>(sk, address, Given { protocol: IPPROTO_TCP, port: 0, how }, Earlier::Replace);
     }
 }
 

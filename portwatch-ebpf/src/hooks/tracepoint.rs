@@ -11,10 +11,9 @@ use aya_ebpf::programs::BtfTracePointContext;
 use portwatch_common::record::{how, operation};
 
 use super::registers::{self, syscall};
-use super::states;
 use crate::assign::{Earlier, Given, record_apart};
 use crate::field::{Probed, field, number};
-use crate::sock::{self, AF_INET, AF_INET6, IPPROTO_SCTP};
+use crate::sock::{self, AF_INET, AF_INET6, IPPROTO_SCTP, IPPROTO_TCP};
 use crate::twin::{self, Hook, is_missed};
 use crate::{attempt, refuse, release};
 
@@ -67,9 +66,7 @@ fn ends(ctx: &BtfTracePointContext, call: u32) {
     match call {
         syscall::BIND => bind_ends(registers, result),
         syscall::LISTEN => listen_ends(registers, result),
-        // A TCP client was noted when the kernel was about to choose its port.
-        syscall::CONNECT if states::has_just_connected() => {}
-        syscall::CONNECT => autobind_ends(registers, result),
+        syscall::CONNECT => connect_ends(registers, result),
         // send() on a connection, the common case, names no address.
         syscall::SENDTO if registers::argument(registers, 4) == 0 => {}
         syscall::SENDTO => autobind_ends(registers, result),
@@ -150,6 +147,15 @@ fn refused(sk: *const u8, port: u16, operation: u8) {
         refuse::report_exhaustion(sk as u64, EADDRINUSE as u32, u32::from(operation));
     } else {
         refuse::report_refusal(sk as u64, u32::from(port), u32::from(operation));
+    }
+}
+
+/// `connect(int fd, …)`. A TCP client was noted when the kernel was about to choose its port; it is most of those who come here.
+#[inline(always)]
+fn connect_ends(registers: *const u8, result: i64) {
+    let is_of_udp = result == 0 || result == -EAGAIN;
+    if is_of_udp && sock::protocol_of_descriptor(registers::argument(registers, 0) as u32) != IPPROTO_TCP {
+        autobind_ends(registers, result);
     }
 }
 

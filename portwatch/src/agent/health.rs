@@ -85,7 +85,7 @@ impl Seldom {
     fn read(gauge: &Gauge) -> Self {
         let begun = Instant::now();
         let (tables, occupancy) = (gauge.tables(), Occupancy::read(&gauge.bound_here()));
-        let listeners_at_risk = at_risk::count(|| gauge.assignments());
+        let listeners_at_risk = at_risk::count(|is_wanted| gauge.assignments(is_wanted));
         let rest = SELDOM.max(begun.elapsed() * REST);
         Self { tables, occupancy, listeners_at_risk, due: Instant::now() + rest }
     }

@@ -20,16 +20,17 @@ struct Candidate {
     inode: u64,
 }
 
-/// Counts, each port of a namespace and protocol once. `records` is asked for what the kernel side has recorded, if there
-/// is anybody to be told apart: a port that the kernel chose is nobody's in particular.
-pub fn count(records: impl FnOnce() -> Vec<Assignment>) -> u64 {
+/// Counts, each port of a namespace and protocol once. `records` is asked for what the kernel side has recorded of some, if
+/// there is anybody to be told apart: a port that the kernel chose is nobody's in particular.
+pub fn count(records: impl FnOnce(&dyn Fn(&Assignment) -> bool) -> Vec<Assignment>) -> u64 {
     let candidates = candidates();
     if candidates.is_empty() {
         return 0;
     }
     let wanted: HashSet<(u32, u64)> = candidates.iter().map(|one| (one.netns, one.inode)).collect();
-    let records = records().into_iter().map(|record| ((record.netns, record.inode), record.how));
-    let hows: HashMap<(u32, u64), u8> = records.filter(|(key, _)| wanted.contains(key)).collect();
+    let records = records(&|record| wanted.contains(&(record.netns, record.inode)));
+    let hows = records.into_iter().map(|record| ((record.netns, record.inode), record.how));
+    let hows: HashMap<(u32, u64), u8> = hows.collect();
     let wanted = candidates.iter().filter(|one| is_wanted(one, hows.get(&(one.netns, one.inode)).copied()));
     wanted.map(|one| (one.netns, one.protocol, one.port)).collect::<HashSet<_>>().len() as u64
 }

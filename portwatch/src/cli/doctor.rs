@@ -182,6 +182,7 @@ fn describe_trial(out: &mut String, trial: &Trial, chosen: Option<Backend>) -> s
             None => writeln!(out, "  sockets from before the start: {} recorded", status.preexisting)?,
             Some(reason) => describe_reason(out, "  sockets from before the start", reason)?,
         }
+        writeln!(out, "  ready in {} ms", status.timing.millis())?;
     }
     for table in &trial.tables {
         let Table { name, entries, capacity, memory } = table;

@@ -30,28 +30,15 @@ use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
 use std::io::Write as _;
-use std::sync::LazyLock;
 
 /// Names the process that holds the port when a bind() or listen() is refused
 #[derive(Debug, Parser)]
-#[command(name = "portwatch", version = version(), max_term_width = 100, arg_required_else_help = true)]
+#[command(name = "portwatch", version, max_term_width = 100, arg_required_else_help = true)]
 #[command(infer_subcommands = false, disable_help_subcommand = true)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
-}
-
-/// Version, and the hash of the built-in kernel-side object: compare it with `sha256sum` of the committed file.
-fn version() -> &'static str {
-    static VERSION: LazyLock<String> = LazyLock::new(|| {
-        format!(
-            "{}\nkernel-side object sha256 {}",
-            env!("CARGO_PKG_VERSION"),
-            crate::probe::object::built_in_hash()
-        )
-    });
-    &VERSION
 }
 
 /// What to do.
@@ -105,13 +92,21 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Asked, Ref
     match Cli::try_parse_from(arguments) {
         Ok(cli) => Ok(Asked::Run(Box::new(cli.command))),
         Err(error) => match error.kind() {
-            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Ok(Asked::Print(error.render())),
+            ErrorKind::DisplayHelp => Ok(Asked::Print(error.render())),
+            ErrorKind::DisplayVersion => Ok(Asked::Print(version().into())),
             ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => Err(Refused::usage(
                 "say what to do: `portwatch trace` shows refused calls as they happen; see --help",
             )),
             _ => Err(Refused::usage(one_line(&error))),
         },
     }
+}
+
+/// Version, and the hash of the built-in kernel-side object: compare it with `sha256sum` of the committed file. Made only where
+/// it is asked for: to hash the object costs every other start more than to read its arguments.
+fn version() -> String {
+    let hash = crate::probe::object::built_in_hash();
+    format!("portwatch {}\nkernel-side object sha256 {hash}\n", env!("CARGO_PKG_VERSION"))
 }
 
 /// Does what the arguments ask for.

@@ -1,7 +1,7 @@
 //! Puts a conflict together: refusal, victim and holders, their class, and what advice about it depends on.
 
 use super::resolve::{self, Resolved};
-use super::{Lookups, Settings, WantedPort, cause};
+use super::{Lookups, Settings, WantedPort, cause, socket};
 use crate::advise::{self, Situation};
 use crate::model::{Cause, Conflict, Errno, Operation, Process, Protocol, Range, SCHEMA, UnnamedReason};
 use portwatch_common::Socket;
@@ -29,7 +29,7 @@ pub(super) fn conflict(
         operation: Operation::from_wire(refusal.operation),
         errno: Errno(refusal.errno),
         protocol,
-        address: resolve::ip_addr(socket.family, socket.local),
+        address: socket::ip_addr(socket.family, socket.local),
         port: socket.local_port,
         netns: socket.netns,
         backend: settings.backend.clone(),
@@ -38,7 +38,7 @@ pub(super) fn conflict(
         holders: resolved.iter().map(|resolved| resolved.holder.clone()).collect(),
         range: range(refusal),
         advice: Vec::new(),
-        options: resolve::options(socket),
+        options: socket::options(socket),
         exhaustion: None,
     };
     if conflict.holders.is_empty() && conflict.cause == Cause::Unknown {
@@ -92,7 +92,7 @@ pub(super) fn situation(
     let mut doors = doors.take(DOORS).chain([&conflict.victim]).map(|process| process.pid);
     let seen = doors.find_map(|pid| Some((pid, lookups.reserved_ports(conflict.netns, pid)?)));
     let (door, reserved) = seen.unzip();
-    let reuses = |socket: &Socket| resolve::options(socket).map(|options| options.reuse_address);
+    let reuses = |socket: &Socket| socket::options(socket).map(|options| options.reuse_address);
     let users = holder.filter(|holder| holder.uid != refusal.socket.uid).map(|holder| {
         let mut name = |uid| lookups.user_name(uid).unwrap_or_else(|| format!("uid {uid}"));
         (name(refusal.socket.uid), name(holder.uid))

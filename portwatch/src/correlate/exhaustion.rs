@@ -2,7 +2,7 @@
 
 use super::lookups::{Lookups, ProcessId, RangeHolder, RangeUse, WantedRange, WantedUse};
 use super::processes::Processes;
-use super::{cause, resolve};
+use super::{cause, resolve, socket};
 use crate::advise::{RangeSettings, Situation};
 use crate::model::{AssignedBy, Conflict, Evidence, Holder, Operation};
 use crate::ports::PortList;
@@ -45,7 +45,7 @@ fn connection(operation: Operation, refusal: &Refusal) -> Option<(IpAddr, Socket
     let socket = &refusal.socket;
     let is_known = operation == Operation::Connect && socket.remote_port != 0;
     is_known.then(|| {
-        let ip = |bytes| resolve::ip_addr(socket.family, bytes).to_canonical();
+        let ip = |bytes| socket::ip_addr(socket.family, bytes).to_canonical();
         (ip(socket.local), SocketAddr::new(ip(socket.remote), socket.remote_port))
     })
 }

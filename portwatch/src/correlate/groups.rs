@@ -37,7 +37,10 @@ impl Groups {
     /// The holders of a refusal that has come.
     pub(super) fn take(&mut self, id: u64) -> Vec<Holder> {
         let Some(group) = self.waiting.remove(&id) else { return Vec::new() };
-        self.order.retain(|&other| other != id);
+        // The youngest are asked for; those whose refusal never comes stay in front.
+        if let Some(at) = self.order.iter().rposition(|&other| other == id) {
+            self.order.remove(at);
+        }
         group
     }
 

@@ -51,7 +51,7 @@ pub struct ProcessInfo {
 }
 
 /// What a container and its pod are called, by the files of whatever runs them.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ContainerNames {
     /// What runs it, by whose files they are.
     pub runtime: Option<String>,

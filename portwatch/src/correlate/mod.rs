@@ -8,12 +8,14 @@ mod cause;
 mod coalesce;
 mod describe;
 mod exhaustion;
+mod fingerprint;
 mod groups;
 mod lookups;
 mod processes;
 mod resolve;
 mod sctp;
 mod select;
+mod socket;
 #[cfg(test)]
 mod tests;
 
@@ -29,12 +31,12 @@ use crate::decode::RawEvent;
 use crate::model::{Cause, Conflict, Process, Protocol};
 use crate::rule::Era;
 use coalesce::{Coalescer, Key, Victim};
+use fingerprint::Fingerprint;
 use groups::Groups;
 use portwatch_common::Socket;
 use portwatch_common::record::{Refusal, flag};
 use processes::Processes;
 use resolve::Scene;
-use select::Selection;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
@@ -98,19 +100,6 @@ pub struct Stats {
     pub other_protocols: u64,
 }
 
-/// Everything that a decision about a refusal depends on: the same again needs no second look at /proc.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Fingerprint {
-    victim: ProcessId,
-    wanted: [u8; 16],
-    port: u16,
-    protocol: u16,
-    netns: u32,
-    operation: u8,
-    culprit: (u64, u64, u8),
-    owner: Option<ProcessId>,
-}
-
 /// Joins records to conflicts.
 #[derive(Debug)]
 pub struct Correlator {
@@ -169,6 +158,7 @@ impl Correlator {
         self.stats.refusals += 1;
         self.latest_ns = self.latest_ns.max(refusal.when_ns);
         let mut records = self.groups.take(refusal.id);
+        let refusal = &with_missing(refusal, records.len());
         let Some(protocol) = Protocol::from_wire(refusal.socket.protocol) else {
             self.stats.other_protocols += 1;
             return None;
@@ -180,7 +170,7 @@ impl Correlator {
         let mut selection = select::select(refusal, &records, self.settings.era);
         self.stats.foreign_holders += selection.foreign;
 
-        let fingerprint = fingerprint(refusal, &selection);
+        let fingerprint = Fingerprint::of(refusal, &selection);
         if let Some(report) = self.decided(&fingerprint, refusal, lookups) {
             return report;
         }
@@ -228,25 +218,15 @@ impl Correlator {
     }
 }
 
+/// Records that were sent and did not come are as lost as those that found the ring full.
+fn with_missing(refusal: &Refusal, came: usize) -> Refusal {
+    let missing = refusal.holders.saturating_sub(u16::try_from(came).unwrap_or(u16::MAX));
+    Refusal { holders_lost: refusal.holders_lost.saturating_add(missing), ..*refusal }
+}
+
 /// An NFS mount (`xs_bind`) tries one privileged port after the other until one is free; nobody sees those refusals.
 fn is_search_of_the_kernel(wanted: &Socket) -> bool {
     wanted.flags & flag::KERNEL != 0 && (1..1024).contains(&wanted.local_port)
-}
-
-fn fingerprint(refusal: &Refusal, selection: &Selection) -> Fingerprint {
-    let socket = &refusal.socket;
-    let culprit = selection.suspects.first();
-    let identity = |socket: &Socket| (socket.address, socket.inode, socket.state);
-    Fingerprint {
-        victim: ProcessId::of(&refusal.task),
-        wanted: socket.local,
-        port: socket.local_port,
-        protocol: socket.protocol,
-        netns: socket.netns,
-        operation: refusal.operation,
-        culprit: culprit.map_or((0, 0, 0), |suspect| identity(&suspect.socket)),
-        owner: culprit.and_then(|suspect| suspect.assignment).map(|a| ProcessId::of(&a.task)),
-    }
 }
 
 /// What makes it one conflict with others, and the victim's name.

@@ -4,10 +4,10 @@ use super::cause;
 use super::lookups::{Lookups, ProcessId, ProcessInfo, SocketHolders, Wanted};
 use super::processes::Processes;
 use super::select::Suspect;
-use crate::model::{AssignedBy, Evidence, Holder, SocketOptions, State, UnnamedReason};
+use super::socket;
+use crate::model::{AssignedBy, Evidence, Holder, State, UnnamedReason};
 use portwatch_common::record::flag;
 use portwatch_common::{Socket, Task};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Processes listed for one socket: a server's workers may share it by the hundred, and say no more than a few do.
 const SHARERS: usize = 16;
@@ -41,14 +41,25 @@ pub(super) struct Scene {
 
 /// Who has a socket.
 enum Owner {
-    /// Who was given the port.
-    Recorded(Task),
+    /// Who was given the port; and as found by looking, if it was.
+    Recorded(Task, Option<ProcessInfo>),
     /// Somebody else, found by looking.
     Found(ProcessInfo),
     Nobody(UnnamedReason),
 }
 
-/// Names the owners of all suspects; equal entries are merged, so that a listener's connections are one.
+impl Owner {
+    fn id(&self) -> Option<ProcessId> {
+        match self {
+            Self::Recorded(task, _) => Some(ProcessId::of(task)),
+            Self::Found(info) => Some(info.id),
+            Self::Nobody(_) => None,
+        }
+    }
+}
+
+/// Names the owners of all suspects; equal entries are merged, so that a listener's connections are one, and cost no more
+/// looks than one.
 pub(super) fn resolve(
     suspects: &[Suspect],
     scene: &Scene,
@@ -68,9 +79,8 @@ pub(super) fn resolve(
             answer.processes.retain(|info| info.id.start_ns() <= scene.when_ns);
         }
         for owner in owners(suspect, answer, scene.when_ns, lookups) {
-            let next = build(suspect, owner, scene, processes, lookups);
-            if !resolved.iter().any(|known| is_same(known, &next)) {
-                resolved.push(next);
+            if !resolved.iter().any(|known| is_same(known, suspect, &owner)) {
+                resolved.push(build(suspect, owner, scene, processes, lookups));
             }
         }
     }
@@ -124,8 +134,9 @@ fn owners(
         }
         // Nobody has it by now, or nobody ever can (TIME_WAIT): it was the recorded process's in the moment that counts.
         Some(task) if processes.is_empty() || still_has_it(&task) => {
+            let seen = processes.iter().find(|info| info.id == ProcessId::of(&task)).cloned();
             let others = sharers(&task, processes).into_iter().map(Owner::Found);
-            std::iter::once(Owner::Recorded(task)).chain(others).collect()
+            std::iter::once(Owner::Recorded(task, seen)).chain(others).collect()
         }
         None if processes.is_empty() => vec![Owner::Nobody(blind.unwrap_or_else(|| reason(socket)))],
         _ => processes.into_iter().take(SHARERS).map(Owner::Found).collect(),
@@ -176,17 +187,17 @@ fn build(
     let inherited = is_heir && creator.is_some();
     let by_dump = matches!(owner, Owner::Found(_)) && assignment.is_none();
     let evidence = if by_dump { Evidence::SocketDump } else { suspect.evidence };
-    let named_elsewhere = matches!(owner, Owner::Recorded(_));
+    let named_elsewhere = matches!(owner, Owner::Recorded(..));
     let assigned_ns = assignment.map_or(0, |a| a.assigned_ns);
-    let (process, id, alive, unnamed_reason) = identify(owner, suspect, processes, lookups);
+    let id = owner.id();
+    let (process, alive, unnamed_reason) = identify(owner, suspect, processes, lookups);
     let holder = Holder {
         process,
         unnamed_reason,
         creator: creator.filter(|_| !named_elsewhere).map(|task| processes.describe(&task, lookups)),
         state: State::from_wire(socket.state),
-        local: Some(socket_addr(socket.family, socket.local, socket.local_port)),
-        remote: (socket.remote_port != 0)
-            .then(|| socket_addr(socket.family, socket.remote, socket.remote_port)),
+        local: Some(socket::local(socket)),
+        remote: socket::remote(socket),
         inode: wanted_of(suspect).map(|wanted| wanted.inode),
         assigned_by,
         ephemeral: cause::is_kernel_chosen(how),
@@ -195,7 +206,7 @@ fn build(
         alive,
         evidence: Some(evidence),
         sockets: None,
-        options: options(socket),
+        options: socket::options(socket),
     };
     Resolved { holder, suspect: *suspect, owner: id, inherited, how }
 }
@@ -217,7 +228,7 @@ fn unrecorded(socket: &Socket, owner: &Owner, scene: &Scene) -> AssignedBy {
     }
 }
 
-type Identified = (Option<crate::model::Process>, Option<ProcessId>, bool, Option<UnnamedReason>);
+type Identified = (Option<crate::model::Process>, bool, Option<UnnamedReason>);
 
 fn identify(
     owner: Owner,
@@ -226,20 +237,22 @@ fn identify(
     lookups: &mut dyn Lookups,
 ) -> Identified {
     match owner {
-        Owner::Recorded(task) => {
+        Owner::Recorded(task, seen) => {
             let id = ProcessId::of(&task);
             // Where life cannot be seen, a socket with a file has a process.
             let alive = lookups.alive(id).unwrap_or_else(|| wanted_of(suspect).is_some());
-            (Some(processes.describe(&task, lookups)), Some(id), alive, None)
+            let now = seen.or_else(|| lookups.process(id));
+            (Some(processes.describe_as(&task, now, lookups)), alive, None)
         }
-        Owner::Found(info) => (Some(processes.describe_found(&info, lookups)), Some(info.id), true, None),
-        Owner::Nobody(reason) => (None, None, false, Some(reason)),
+        Owner::Found(info) => (Some(processes.describe_found(&info, lookups)), true, None),
+        Owner::Nobody(reason) => (None, false, Some(reason)),
     }
 }
 
 /// Whether a person would see two equal entries.
-fn is_same(a: &Resolved, b: &Resolved) -> bool {
-    a.owner == b.owner && a.holder.state == b.holder.state && a.holder.local == b.holder.local
+fn is_same(known: &Resolved, suspect: &Suspect, owner: &Owner) -> bool {
+    let shown = |socket: &Socket| (State::from_wire(socket.state), socket::local(socket));
+    known.owner == owner.id() && shown(&known.suspect.socket) == shown(&suspect.socket)
 }
 
 /// An entry for a refusal whose holder could not be established.
@@ -260,29 +273,4 @@ pub(super) const fn nobody(reason: UnnamedReason) -> Holder {
         sockets: None,
         options: None,
     }
-}
-
-/// What a socket had set. One that the kernel side did not meet itself is known by its record, or by a list, which both
-/// do not tell.
-pub(super) fn options(socket: &Socket) -> Option<SocketOptions> {
-    let has = |bit: u32| socket.flags & bit != 0;
-    (socket.address != 0).then(|| SocketOptions {
-        reuse_address: has(flag::REUSE),
-        reuse_port: has(flag::REUSEPORT),
-        v6_only: has(flag::V6ONLY),
-    })
-}
-
-/// An address of a record.
-pub(super) fn ip_addr(family: u16, bytes: [u8; 16]) -> IpAddr {
-    if i32::from(family) == libc::AF_INET {
-        let [a, b, c, d, ..] = bytes;
-        IpAddr::V4(Ipv4Addr::new(a, b, c, d))
-    } else {
-        IpAddr::V6(Ipv6Addr::from(bytes))
-    }
-}
-
-fn socket_addr(family: u16, bytes: [u8; 16], port: u16) -> SocketAddr {
-    SocketAddr::new(ip_addr(family, bytes), port)
 }

@@ -4,32 +4,27 @@
 //! there, or that others may have too, are all processes read, once for all of them.
 
 use super::process;
-use crate::correlate::{ProcessInfo, SocketHolders, Wanted};
+use crate::correlate::{ProcessId, ProcessInfo, SocketHolders, Wanted};
 use crate::model::UnnamedReason;
 use rustix::fs::{CWD, Dir, Mode, OFlags, openat, readlinkat_raw};
 use rustix::io::Errno;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::mem::MaybeUninit;
 use std::path::Path;
 
 /// Room for `socket:[18446744073709551615]`; whatever is cut is no socket.
 const LINK_BYTES: usize = 40;
 
+/// Descriptors of the recorded process that are looked through. A proxy has a hundred thousand, each of which takes
+/// microseconds; if none of so many is the socket, and it still runs, the record is believed.
+const RECORDED: usize = 4_096;
+/// Descriptors of every other process, where somebody who has the socket is known already: what a worker shares with others
+/// it has had from its beginning, so that it comes first.
+const SHARED: usize = 512;
+
 /// Answers every question, in order.
 pub(super) fn holders(proc: &Path, wanted: &[Wanted]) -> Vec<SocketHolders> {
-    let mut found: HashMap<u64, Vec<ProcessInfo>> = HashMap::new();
-    for want in wanted {
-        if let Some(hint) = want.hint
-            && !found.contains_key(&want.inode)
-            && process::identity(proc, hint.tgid) == Some(hint)
-            && open_sockets(proc, hint.tgid, &HashSet::from([want.inode]))
-                .is_ok_and(|sockets| !sockets.is_empty())
-            && let Some(info) = process::read(proc, hint.tgid)
-            && info.id == hint
-        {
-            found.insert(want.inode, vec![info]);
-        }
-    }
+    let mut found = look_at_hints(proc, wanted);
     let is_open = |want: &&Wanted| want.sharers || !found.contains_key(&want.inode);
     let missing: HashSet<u64> = wanted.iter().filter(is_open).map(|want| want.inode).collect();
     let denied = !missing.is_empty() && scan(proc, &missing, &mut found);
@@ -41,13 +36,39 @@ pub(super) fn holders(proc: &Path, wanted: &[Wanted]) -> Vec<SocketHolders> {
     wanted.iter().map(answer).collect()
 }
 
+/// Looks at the processes that are said to have the sockets: at each once, however many it has.
+fn look_at_hints(proc: &Path, wanted: &[Wanted]) -> HashMap<u64, Vec<ProcessInfo>> {
+    let mut hints: BTreeMap<ProcessId, HashSet<u64>> = BTreeMap::new();
+    for want in wanted {
+        if let Some(hint) = want.hint {
+            hints.entry(hint).or_default().insert(want.inode);
+        }
+    }
+    let mut found = HashMap::new();
+    for (hint, inodes) in hints {
+        if process::identity(proc, hint.tgid) == Some(hint)
+            && let Ok(seen) = open_sockets(proc, hint.tgid, &inodes, RECORDED)
+            && let its = if seen.is_cut { inodes } else { seen.sockets }
+            && !its.is_empty()
+            && let Some(info) = process::read(proc, hint.tgid)
+            && info.id == hint
+        {
+            for inode in its {
+                found.entry(inode).or_insert_with(|| vec![info.clone()]);
+            }
+        }
+    }
+    found
+}
+
 /// Reads the descriptors of every process. True if some could not be read.
 fn scan(proc: &Path, missing: &HashSet<u64>, found: &mut HashMap<u64, Vec<ProcessInfo>>) -> bool {
     let mut denied = false;
+    let most = if missing.iter().all(|inode| found.contains_key(inode)) { SHARED } else { usize::MAX };
     for pid in pids(proc) {
-        match open_sockets(proc, pid, missing) {
-            Ok(sockets) if sockets.is_empty() => {}
-            Ok(sockets) => {
+        match open_sockets(proc, pid, missing, most) {
+            Ok(Seen { sockets, .. }) if sockets.is_empty() => {}
+            Ok(Seen { sockets, .. }) => {
                 let Some(info) = process::read(proc, pid) else { continue };
                 for inode in sockets {
                     let known = found.entry(inode).or_default();
@@ -75,38 +96,51 @@ fn pids(proc: &Path) -> Vec<u32> {
 pub(super) fn sockets(proc: &Path, pid: u32) -> HashSet<u64> {
     let mut found = HashSet::new();
     // What was found before a failure is open all the same.
-    let _ = each_socket(proc, pid, |inode| {
+    let _ = each_socket(proc, pid, usize::MAX, |inode| {
         found.insert(inode);
         true
     });
     found
 }
 
-/// Which of the wanted sockets a process has open.
-fn open_sockets(proc: &Path, pid: u32, wanted: &HashSet<u64>) -> Result<HashSet<u64>, Errno> {
-    let mut found = HashSet::new();
-    each_socket(proc, pid, |inode| {
-        if wanted.contains(&inode) {
-            found.insert(inode);
-        }
-        found.len() < wanted.len()
-    })?;
-    Ok(found)
+/// What was seen of a process's descriptors.
+struct Seen {
+    /// The wanted sockets among them.
+    sockets: HashSet<u64>,
+    /// There are more.
+    is_cut: bool,
 }
 
-/// Calls `meet` with the inode of every socket that a process has open, until that returns false.
-fn each_socket(proc: &Path, pid: u32, mut meet: impl FnMut(u64) -> bool) -> Result<(), Errno> {
+/// Which of the wanted sockets are among the first `most` descriptors of a process.
+fn open_sockets(proc: &Path, pid: u32, wanted: &HashSet<u64>, most: usize) -> Result<Seen, Errno> {
+    let mut sockets = HashSet::new();
+    let is_cut = each_socket(proc, pid, most, |inode| {
+        if wanted.contains(&inode) {
+            sockets.insert(inode);
+        }
+        sockets.len() < wanted.len()
+    })?;
+    Ok(Seen { sockets, is_cut })
+}
+
+/// Calls `meet` with the inode of every socket among the first `most` descriptors of a process, until that returns false;
+/// whether there are more.
+fn each_socket(proc: &Path, pid: u32, most: usize, mut meet: impl FnMut(u64) -> bool) -> Result<bool, Errno> {
     let path = proc.join(pid.to_string()).join("fd");
     let dir = openat(CWD, &path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-    for entry in Dir::read_from(&dir)? {
+    // Its own two names come first.
+    for (number, entry) in Dir::read_from(&dir)?.enumerate() {
         let entry = entry?;
+        if number.saturating_sub(2) >= most {
+            return Ok(true);
+        }
         let mut buffer = [MaybeUninit::uninit(); LINK_BYTES];
         let Ok((target, _)) = readlinkat_raw(&dir, entry.file_name(), &mut buffer) else { continue };
         if socket_inode(target).is_some_and(|inode| !meet(inode)) {
             break;
         }
     }
-    Ok(())
+    Ok(false)
 }
 
 fn socket_inode(link: &[u8]) -> Option<u64> {
@@ -131,6 +165,18 @@ mod tests {
         assert_eq!(socket_inode(b"socket:[x]"), None);
         assert_eq!(socket_inode(b"/run/socket:[1]"), None);
         assert_eq!(socket_inode(b"socket:[1"), None);
+    }
+
+    #[test]
+    fn only_so_many_descriptors_are_looked_through() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let (proc, me, wanted) =
+            (Path::new("/proc"), std::process::id(), HashSet::from([inode_of(&listener)]));
+        let all = open_sockets(proc, me, &wanted, usize::MAX).expect("our own");
+        assert_eq!((&all.sockets, all.is_cut), (&wanted, false));
+        // Standard input is none, and comes first.
+        let none = open_sockets(proc, me, &wanted, 1).expect("our own");
+        assert!(none.sockets.is_empty() && none.is_cut);
     }
 
     #[test]

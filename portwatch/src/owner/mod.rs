@@ -36,7 +36,7 @@ use cgroup_id::CgroupPaths;
 use clock::WallClock;
 use containers::Containers;
 use jiff::{SignedDuration, Timestamp};
-use portwatch_common::{Socket, Task};
+use portwatch_common::{Assignment, Socket, Task};
 use recent::Recent;
 use rooted::Root;
 use std::fs;
@@ -195,8 +195,9 @@ impl Lookups for Live {
         }
         let proc = &self.proc;
         let count = || {
-            let recorded = assignments.all().into_iter().chain(range::closed(assignments));
-            let recorded = recorded.filter(|one| range::is_within(one, wanted)).collect();
+            let is_within = |one: &Assignment| range::is_within(one, wanted);
+            let mut recorded = assignments.wanted(&is_within);
+            recorded.extend(range::closed(assignments, &is_within));
             Some(range::tally(range::still_open(recorded, |pid| descriptors::sockets(proc, pid))))
         };
         self.counted.get(wanted, count).cloned().unwrap_or_default()

@@ -24,25 +24,24 @@ fn is_transport(recorded: u8, wanted: u16) -> bool {
 /// How long TIME_WAIT lasts, in nanoseconds.
 const TIME_WAIT_NS: u64 = 60_000_000_000;
 
-/// The records of connections that may be in TIME_WAIT now.
-pub(super) fn closed(assignments: &Assignments) -> Vec<Assignment> {
-    assignments.closed(now_boot_ns().saturating_sub(TIME_WAIT_NS))
+/// The wanted records of connections that may be in TIME_WAIT now.
+pub(super) fn closed(assignments: &Assignments, is_wanted: &dyn Fn(&Assignment) -> bool) -> Vec<Assignment> {
+    assignments.closed(now_boot_ns().saturating_sub(TIME_WAIT_NS), is_wanted)
 }
 
 /// The TCP ports of a namespace that a process has bound: no client that leaves the choice to connect() shares one.
 pub(crate) fn bound(assignments: &Assignments, netns: u32) -> BoundPorts {
-    let of = |recorded| bound_among(recorded, netns);
-    BoundPorts { open: of(assignments.all()), closed: of(closed(assignments)) }
+    let is_bound = |one: &Assignment| is_bound(one, netns);
+    let ports = |recorded: Vec<Assignment>| recorded.into_iter().map(|one| one.port).collect();
+    let (open, closed) = (assignments.wanted(&is_bound), closed(assignments, &is_bound));
+    BoundPorts { open: ports(open), closed: ports(closed) }
 }
 
-fn bound_among(recorded: Vec<Assignment>, netns: u32) -> Vec<u16> {
-    let is_bound = |one: &Assignment| {
-        one.netns == netns
-            && one.port != 0
-            && is_transport(one.protocol, libc::IPPROTO_TCP as u16)
-            && matches!(one.how, how::BIND | how::BIND0 | how::LISTEN)
-    };
-    recorded.into_iter().filter(is_bound).map(|one| one.port).collect()
+fn is_bound(one: &Assignment, netns: u32) -> bool {
+    one.netns == netns
+        && one.port != 0
+        && is_transport(one.protocol, libc::IPPROTO_TCP as u16)
+        && matches!(one.how, how::BIND | how::BIND0 | how::LISTEN)
 }
 
 /// Drops the records of datagram sockets that nobody has open any more: not every backend sees them close. Their life
@@ -113,7 +112,7 @@ mod tests {
 
     #[test]
     fn who_has_bound_a_port_of_the_namespace_counts_as_that() {
-        let all = vec![
+        let all = [
             record(1, 42_000, how::BIND0),
             record(1, 42_001, how::CONNECT),
             record(1, 0, how::LISTEN),
@@ -121,7 +120,8 @@ mod tests {
             Assignment { netns: 8, ..record(1, 42_002, how::BIND) },
             Assignment { protocol: 17, ..record(1, 42_003, how::BIND) },
         ];
-        assert_eq!(bound_among(all, 7), [42_000, 80]);
+        let bound = all.iter().filter(|one| is_bound(one, 7)).map(|one| one.port).collect::<Vec<_>>();
+        assert_eq!(bound, [42_000, 80]);
     }
 
     #[test]

@@ -219,6 +219,12 @@ impl Backend {
         }
     }
 
+    /// Whether connections that may be in TIME_WAIT are kept apart, because nothing hands their records over.
+    #[must_use]
+    pub fn keeps_closed_apart(self) -> bool {
+        self == Self::Tracepoint
+    }
+
     /// Whether UDP records are kept apart, as those of SCTP always are, because no release of a UDP port is seen.
     #[must_use]
     pub fn keeps_datagrams_apart(self) -> bool {

@@ -4,7 +4,6 @@
 
 mod prototype;
 
-use std::collections::HashMap;
 use std::fmt;
 
 use portwatch_common::offsets::{ABSENT, Field, Unit};
@@ -34,10 +33,13 @@ pub struct Btf {
     /// Start of every type by id; id 0 is `void`.
     types: Vec<usize>,
     strings: usize,
-    structs: HashMap<String, u32>,
-    functions: HashMap<String, u32>,
-    enumerators: HashMap<String, u32>,
+    structs: Names,
+    functions: Names,
 }
+
+/// Types of one kind by the hash of their name, sorted. The names themselves are where they are: a kernel has sixty thousand
+/// functions, of which some thirty are asked for.
+type Names = Vec<(u64, u32)>;
 
 impl fmt::Debug for Btf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -93,14 +95,7 @@ impl Btf {
         let start = base.saturating_add(word(8)? as usize);
         let end = start.saturating_add(word(12)? as usize).min(data.len());
         let strings = base.saturating_add(word(16)? as usize);
-        let mut btf = Self {
-            data,
-            types: vec![0],
-            strings,
-            structs: HashMap::new(),
-            functions: HashMap::new(),
-            enumerators: HashMap::new(),
-        };
+        let mut btf = Self { data, types: vec![0], strings, structs: Names::new(), functions: Names::new() };
         btf.index(start, end)?;
         Ok(btf)
     }
@@ -112,7 +107,11 @@ impl Btf {
             let info = word(&self.data, at + 4).ok_or(BtfError::Truncated(at))?;
             let (kind, count) = (info >> 24 & 0x1f, (info & 0xffff) as usize);
             self.types.push(at);
-            self.name_type(id, kind, count);
+            match kind {
+                STRUCT => self.structs.push((hash(self.name(at)), id)),
+                FUNC => self.functions.push((hash(self.name(at)), id)),
+                _ => {}
+            }
             at += 12
                 + match kind {
                     INT | VAR | DECL_TAG => 4,
@@ -123,54 +122,55 @@ impl Btf {
                     _ => return Err(BtfError::Kind { id, kind }),
                 };
         }
+        self.structs.sort_unstable();
+        self.functions.sort_unstable();
         Ok(())
     }
 
-    fn name_type(&mut self, id: u32, kind: u32, count: usize) {
-        let at = self.types[id as usize];
-        match kind {
-            STRUCT => {
-                let name = self.name(at);
-                self.structs.entry(name).or_insert(id);
-            }
-            FUNC => {
-                let name = self.name(at);
-                self.functions.insert(name, id);
-            }
-            ENUM => {
-                for entry in 0..count {
-                    let name = self.name(at + 12 + entry * 8);
-                    self.enumerators.insert(name, id);
-                }
-            }
-            _ => {}
-        }
-    }
-
     /// The string whose offset stands at `at`; empty for anonymous types and broken offsets.
-    fn name(&self, at: usize) -> String {
+    fn name(&self, at: usize) -> &[u8] {
         let offset = word(&self.data, at).unwrap_or(0) as usize;
         let tail = self.data.get(self.strings.saturating_add(offset)..).unwrap_or_default();
         let length = tail.iter().position(|byte| *byte == 0).unwrap_or(0);
-        String::from_utf8_lossy(&tail[..length]).into_owned()
+        &tail[..length]
+    }
+
+    /// The types of that name, in the order of the kernel's list.
+    fn named<'a>(&'a self, names: &'a Names, name: &'a str) -> impl Iterator<Item = u32> {
+        let wanted = hash(name.as_bytes());
+        let start = names.partition_point(|(hash, _)| *hash < wanted);
+        let same = names[start..].iter().take_while(move |(hash, _)| *hash == wanted);
+        same.map(|(_, id)| *id).filter(move |id| self.is_named(*id, name))
+    }
+
+    fn is_named(&self, id: u32, name: &str) -> bool {
+        self.types.get(id as usize).is_some_and(|at| self.name(*at) == name.as_bytes())
+    }
+
+    fn function(&self, name: &str) -> Option<u32> {
+        self.named(&self.functions, name).last()
     }
 
     /// Whether the kernel has a function of that name with type information, which fentry and fexit need.
     #[must_use]
     pub fn has_function(&self, name: &str) -> bool {
-        self.functions.contains_key(name)
+        self.function(name).is_some()
     }
 
     /// Whether any enumeration has that name: BPF helpers are listed as `BPF_FUNC_…`.
     #[must_use]
     pub fn has_enumerator(&self, name: &str) -> bool {
-        self.enumerators.contains_key(name)
+        // Asked seldom: there are more of them than of anything else that has a name.
+        (1..self.types.len() as u32).filter_map(|id| self.info(id)).any(|(at, kind, info)| {
+            let mut entries = (0..(info & 0xffff) as usize).map(|entry| at + 12 + entry * 8);
+            kind == ENUM && entries.any(|entry| self.name(entry) == name.as_bytes())
+        })
     }
 
     /// Number of parameters of a function.
     #[must_use]
     pub fn parameters(&self, function: &str) -> Option<u32> {
-        let at = *self.types.get(*self.functions.get(function)? as usize)?;
+        let at = *self.types.get(self.function(function)? as usize)?;
         let prototype = *self.types.get(word(&self.data, at + 8)? as usize)?;
         Some(word(&self.data, prototype + 4)? & 0xffff)
     }
@@ -179,8 +179,9 @@ impl Btf {
     #[must_use]
     pub fn resolve(&self, field: &Field) -> u32 {
         let mut path = field.path.split('.');
-        let Some(outer) = path.next().and_then(|name| self.structs.get(name)) else { return ABSENT };
-        let mut here = Member { type_id: *outer, bit: 0 };
+        let outer = path.next().and_then(|name| self.named(&self.structs, name).next());
+        let Some(outer) = outer else { return ABSENT };
+        let mut here = Member { type_id: outer, bit: 0 };
         for name in path {
             match self.member(here.type_id, name, 0) {
                 Some(found) => {
@@ -227,7 +228,7 @@ impl Btf {
             // Bit field structs keep the width in the upper byte.
             let bit = if info >> 31 == 1 { offset & 0xff_ffff } else { offset };
             let own = self.name(member);
-            if own == name {
+            if own == name.as_bytes() {
                 return Some(Member { type_id, bit });
             }
             if own.is_empty()
@@ -251,6 +252,12 @@ impl Btf {
             _ => None,
         }
     }
+}
+
+/// FNV-1a: names are short, and the kernel's own.
+fn hash(name: &[u8]) -> u64 {
+    name.iter()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 fn word(data: &[u8], at: usize) -> Option<u32> {

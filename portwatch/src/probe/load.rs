@@ -2,7 +2,7 @@
 
 use std::io::{self, Read as _};
 
-use aya::programs::{BtfTracePoint, FEntry, FExit, Iter, KProbe, ProgramError, links::LinkError};
+use aya::programs::{BtfTracePoint, FEntry, FExit, Iter, KProbe, Program, ProgramError, links::LinkError};
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
 use portwatch_common::{Offsets, Tuning, map};
 
@@ -11,6 +11,8 @@ use super::kernel::Kernel;
 use super::object;
 use super::reason::Reason;
 use super::sizes::Sizes;
+use super::timing::{Timing, timed};
+use super::verify;
 
 /// A loaded object with its hooks attached.
 #[derive(Debug)]
@@ -19,6 +21,8 @@ pub struct Attached {
     pub ebpf: Ebpf,
     /// Optional hooks that could not be attached: what is lost, and why.
     pub lost: Vec<String>,
+    /// How long that took.
+    pub timing: Timing,
 }
 
 /// Loads the object and attaches the hooks of `backend`.
@@ -26,13 +30,21 @@ pub struct Attached {
 /// # Errors
 /// The first needed hook that failed, as a reason a person can act upon; everything attached so far is detached.
 pub fn attach(backend: Backend, kernel: &Kernel, sizes: Sizes) -> Result<Attached, Reason> {
-    let mut ebpf = load(backend, kernel, sizes)?;
+    let mut timing = Timing::default();
+    let mut ebpf = timed(&mut timing.prepare_us, || load(backend, kernel, sizes))?;
     let mut lost = Vec::new();
-    for hook in hooks(backend, kernel) {
+    let hooks: Vec<&Hook> = hooks(backend, kernel).collect();
+    for (number, hook) in hooks.iter().enumerate() {
+        // A backend that this kernel does not admit mostly fails with its first hook.
+        if number == 1 {
+            let usable: Vec<&Hook> =
+                hooks.iter().copied().filter(|hook| kernel.check(hook).is_ok()).collect();
+            timed(&mut timing.verify_us, || verify::ahead(&mut ebpf, &usable, kernel));
+        }
         let mut attach_all = || {
             programs(hook, kernel)
                 .into_iter()
-                .try_for_each(|name| attach_program(&mut ebpf, name, hook, kernel))
+                .try_for_each(|name| attach_program(&mut ebpf, name, hook, kernel, &mut timing))
         };
         let outcome = kernel.check(hook).and_then(|()| attach_all());
         match (outcome, hook.without) {
@@ -41,7 +53,7 @@ pub fn attach(backend: Backend, kernel: &Kernel, sizes: Sizes) -> Result<Attache
             (Err(reason), None) => return Err(reason),
         }
     }
-    Ok(Attached { ebpf, lost })
+    Ok(Attached { ebpf, lost, timing })
 }
 
 /// The hooks of a backend that have anything to do on this kernel, in the order of attaching.
@@ -78,40 +90,38 @@ pub(super) fn load(backend: Backend, kernel: &Kernel, sizes: Sizes) -> Result<Eb
         .override_global(map::TUNING_GLOBAL, &tuning, true)
         .map_max_entries(map::PORTS, room.buckets())
         .map_max_entries(map::PORTS_SPILL, room.spill)
+        .map_max_entries(map::LAST, room.last_buckets(backend))
+        .map_max_entries(map::LAST_SPILL, room.last_spill(backend))
         .map_max_entries(map::EVENTS, sizes.ring)
         .verifier_log_level(VerifierLogLevel::STATS)
         .load(&bytes)
         .map_err(|error| Reason::load(&error))
 }
 
-fn attach_program(ebpf: &mut Ebpf, name: &'static str, hook: &Hook, kernel: &Kernel) -> Result<(), Reason> {
+fn attach_program(
+    ebpf: &mut Ebpf,
+    name: &'static str,
+    hook: &Hook,
+    kernel: &Kernel,
+    timing: &mut Timing,
+) -> Result<(), Reason> {
     let program = ebpf.program_mut(name).ok_or_else(|| Reason::missing_program(name))?;
-    let attached = match hook.target {
-        Target::Fentry(functions) => <&mut FEntry>::try_from(program).and_then(|program| {
-            program.load(kernel.first_of(functions), &kernel.typed)?;
-            program.attach().map(drop)
-        }),
-        Target::Fexit(function, _) => <&mut FExit>::try_from(program).and_then(|program| {
-            program.load(function, &kernel.typed)?;
-            program.attach().map(drop)
-        }),
-        Target::BtfTracepoint(name) => <&mut BtfTracePoint>::try_from(program).and_then(|program| {
-            program.load(name, &kernel.typed)?;
-            program.attach().map(drop)
-        }),
-        Target::Kprobe(functions) => attach_probe(program, kernel.first_of(functions)),
-        Target::Kretprobe(function) => attach_probe(program, function),
-    };
-    attached.map_err(|error| Reason::hook(hook, &error))
+    let outcome = timed(&mut timing.verify_us, || verify::load(program, hook.target, kernel))
+        .and_then(|()| timed(&mut timing.attach_us, || attach_loaded(program, hook.target, kernel)));
+    outcome.map_err(|error| Reason::hook(hook, &error))
 }
 
-fn attach_probe(program: &mut aya::programs::Program, function: &str) -> Result<(), ProgramError> {
-    let program: &mut KProbe = program.try_into()?;
-    // One program serves several functions with the same parameters.
-    if program.fd().is_err() {
-        program.load()?;
+fn attach_loaded(program: &mut Program, target: Target, kernel: &Kernel) -> Result<(), ProgramError> {
+    match target {
+        Target::Fentry(_) => <&mut FEntry>::try_from(program)?.attach().map(drop),
+        Target::Fexit(..) => <&mut FExit>::try_from(program)?.attach().map(drop),
+        Target::BtfTracepoint(_) => <&mut BtfTracePoint>::try_from(program)?.attach().map(drop),
+        // One program serves several functions with the same parameters.
+        Target::Kprobe(functions) => {
+            <&mut KProbe>::try_from(program)?.attach(kernel.first_of(functions), 0).map(drop)
+        }
+        Target::Kretprobe(function) => <&mut KProbe>::try_from(program)?.attach(function, 0).map(drop),
     }
-    program.attach(function, 0).map(drop)
 }
 
 /// Records every socket that already has a port, with a process that has it open.
@@ -131,11 +141,7 @@ fn link_error(error: LinkError) -> ProgramError {
     }
 }
 
-fn run_iterator(
-    program: &mut aya::programs::Program,
-    iterator: &str,
-    kernel: &Kernel,
-) -> Result<(), ProgramError> {
+fn run_iterator(program: &mut Program, iterator: &str, kernel: &Kernel) -> Result<(), ProgramError> {
     let program: &mut Iter = program.try_into()?;
     program.load(iterator, &kernel.typed)?;
     let link = program.attach()?;

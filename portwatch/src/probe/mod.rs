@@ -14,6 +14,9 @@ mod sizes;
 mod skipped;
 mod snapshot;
 mod tables;
+mod timing;
+mod verify;
+mod walk;
 
 use std::sync::Arc;
 
@@ -31,6 +34,7 @@ pub use reason::Reason;
 pub use sizes::Sizes;
 pub use snapshot::{OpenSocket, Snapshot, open_sockets};
 pub use tables::{Assignments, Counters, Table};
+pub use timing::Timing;
 
 /// A backend that was tried and not taken.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -54,6 +58,8 @@ pub struct Status {
     pub no_snapshot: Option<Reason>,
     /// Sockets from before the start that are known.
     pub preexisting: u64,
+    /// How long it took to come to this.
+    pub timing: Timing,
 }
 
 /// No backend could be attached.
@@ -80,9 +86,16 @@ impl Probe {
     /// # Errors
     /// When none could be attached: each with its reason.
     pub fn attach(forced: Option<Backend>, sizes: Sizes) -> Result<Self, Unavailable> {
+        let attached = Self::attach_best(forced, sizes);
+        give_memory_back();
+        attached
+    }
+
+    fn attach_best(forced: Option<Backend>, sizes: Sizes) -> Result<Self, Unavailable> {
         let candidates =
             |preempts| forced.map_or_else(|| Backend::by_merit(preempts).to_vec(), |one| vec![one]);
-        let kernel = match Kernel::read() {
+        let mut types_us = 0;
+        let kernel = match timing::timed(&mut types_us, Kernel::read) {
             Ok(kernel) => kernel,
             Err(reason) => {
                 let declined = |backend| Declined { backend, reason: reason.clone() };
@@ -92,7 +105,10 @@ impl Probe {
         let mut declined = Vec::new();
         for backend in candidates(kernel.preempts) {
             match Self::attach_one(backend, &kernel, sizes, &declined) {
-                Ok(probe) => return Ok(probe),
+                Ok(mut probe) => {
+                    probe.status.timing.types_us = types_us;
+                    return Ok(probe);
+                }
                 Err(reason) => declined.push(Declined { backend, reason }),
             }
         }
@@ -107,7 +123,9 @@ impl Probe {
     ) -> Result<Self, Reason> {
         let mut attached = load::attach(backend, kernel, sizes)?;
         // After the hooks: a socket made in between is then recorded by one of the two.
-        let no_snapshot = load::snapshot(&mut attached.ebpf, kernel).err();
+        let mut timing = attached.timing;
+        let snapshot = || load::snapshot(&mut attached.ebpf, kernel);
+        let no_snapshot = timing::timed(&mut timing.sockets_us, snapshot).err();
         let mut blind: Vec<String> = backend.blind().iter().map(ToString::to_string).collect();
         blind.append(&mut attached.lost);
         let mut probe = Self {
@@ -115,7 +133,14 @@ impl Probe {
             missed_at_start: 0,
             era: kernel.era(),
             ebpf: attached.ebpf,
-            status: Status { backend, declined: declined.to_vec(), blind, no_snapshot, preexisting: 0 },
+            status: Status {
+                backend,
+                declined: declined.to_vec(),
+                blind,
+                no_snapshot,
+                preexisting: 0,
+                timing,
+            },
         };
         probe.status.preexisting = probe.counters().get("preexisting");
         // Calls that were under way while the probes were attached lack one of their two halves.
@@ -169,4 +194,14 @@ impl Probe {
     pub fn tables(&self) -> Vec<Table> {
         Table::all(&self.assignments, self.counters().get("ports_held"))
     }
+}
+
+/// The kernel's types were read into tens of megabytes of small pieces, which are free again: the allocator would keep them for
+/// as long as the agent runs.
+fn give_memory_back() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it touches nothing but what is free.
+    unsafe {
+        libc::malloc_trim(0)
+    };
 }

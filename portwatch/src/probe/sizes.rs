@@ -3,6 +3,8 @@
 use portwatch_common::bucket::WAYS;
 use portwatch_common::{Assignment, Bucket, map};
 
+use super::Backend;
+
 /// Sizes that the user may set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sizes {
@@ -33,7 +35,7 @@ impl Sizes {
 /// A full table has a fifth of its sockets in full buckets: addresses fall into them as dice do.
 const SPILLED: u32 = 4;
 
-/// `PORTS` and `PORTS_SPILL`.
+/// Room in `PORTS` and `PORTS_SPILL`, and what follows from it for `LAST`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Room {
     pub(super) bucket_bits: u32,
@@ -49,6 +51,16 @@ impl Room {
     /// Sockets for which there is room; a few more may find it, in one table or the other.
     pub(super) fn capacity(self) -> u32 {
         if self.bucket_bits == 0 { self.spill } else { self.buckets().saturating_mul(WAYS as u32) }
+    }
+
+    /// Buckets of `LAST`: one stands for none.
+    pub(super) fn last_buckets(self, backend: Backend) -> u32 {
+        if self.bucket_bits != 0 && backend.keeps_closed_apart() { 1 << map::LAST_BITS } else { 1 }
+    }
+
+    /// Entries of `LAST_SPILL`.
+    pub(super) fn last_spill(self, backend: Backend) -> u32 {
+        if self.bucket_bits == 0 && backend.keeps_closed_apart() { map::LAST_ENTRIES } else { 1 }
     }
 
     /// What both take, in bytes.

@@ -5,11 +5,13 @@ use portwatch_common::{Assignment, Task, map};
 
 use super::load;
 use super::sizes::Sizes;
-use super::tables::records;
-use super::{Backend, Counters, Kernel, Reason};
+use super::{Backend, Counters, Kernel, Reason, walk};
 
 /// Nothing is sent through the ring: the smallest that the kernel takes.
 const RING: u32 = 4096;
+/// More sockets than most hosts have open. A table with room for all that there may be is tens of megabytes, which the kernel
+/// clears before and frees after.
+const MOST: u32 = 16_384;
 
 /// A socket that a process has open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,14 +44,21 @@ pub struct Snapshot {
 /// # Errors
 /// When the kernel does not admit the iterator.
 pub fn open_sockets(kernel: &Kernel, wanted: impl Fn(u16) -> bool) -> Result<Snapshot, Reason> {
-    let sizes = Sizes { ring: RING, ..Sizes::default() };
+    let found = look(kernel, MOST, &wanted)?;
+    if found.lost == 0 { Ok(found) } else { look(kernel, Sizes::default().ports, &wanted) }
+}
+
+fn look(kernel: &Kernel, ports: u32, wanted: &impl Fn(u16) -> bool) -> Result<Snapshot, Reason> {
+    let sizes = Sizes { ring: RING, ports };
     // Of the backends, because this one has UDP in the table that cannot overflow unnoticed.
     let mut ebpf = load::load(Backend::Fexit, kernel, sizes)?;
     load::snapshot(&mut ebpf, kernel)?;
     let mut sockets = Vec::new();
     for name in [map::PORTS, map::PORTS_SPILL, map::DATAGRAMS] {
-        let records = ebpf.map(name).and_then(records).ok_or_else(|| Reason::missing_table(name))?;
-        sockets.extend(records.into_iter().filter(|record| wanted(record.port)).map(open_socket));
+        let Some(table) = ebpf.map(name) else { return Err(Reason::missing_table(name)) };
+        walk::each_value(table, |record: &Assignment| {
+            sockets.extend(wanted(record.port).then(|| open_socket(*record)));
+        });
     }
     Ok(Snapshot { sockets, lost: Counters::read(&ebpf).get("ports_full") })
 }

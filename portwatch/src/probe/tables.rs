@@ -1,11 +1,12 @@
 //! The kernel side's counters and tables, as numbers.
 
 use aya::Ebpf;
-use aya::maps::{Array, HashMap, Map, MapInfo, PerCpuArray};
-use portwatch_common::{Assignment, Bucket, LastOwner, PortKey, ProcessKey, Task, counter, map};
+use aya::maps::{HashMap, Map, MapInfo, PerCpuArray};
+use portwatch_common::{Assignment, Bucket, LastOwner, ProcessKey, Task, bucket::WAYS, counter, map};
 use serde::Serialize;
 
 use super::sizes::{Room, hash_memory};
+use super::walk;
 
 /// Counters of the kernel side, summed over the CPUs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -69,8 +70,8 @@ impl Counters {
 #[derive(Debug)]
 pub struct Assignments {
     tables: Vec<(&'static str, Map)>,
-    /// Connections that may be in TIME_WAIT, on backends that do not see their stand-ins.
-    last: Option<Map>,
+    /// Connections that may be in TIME_WAIT, on backends that do not see their stand-ins: buckets, and the hash without.
+    last: Vec<Map>,
     processes: Option<Map>,
 }
 
@@ -79,7 +80,11 @@ impl Assignments {
     pub(super) fn take(ebpf: &mut Ebpf) -> Self {
         let take = |name| Some((name, ebpf.take_map(name)?));
         let tables = [map::PORTS, map::PORTS_SPILL, map::DATAGRAMS].into_iter().filter_map(take).collect();
-        Self { tables, last: ebpf.take_map(map::LAST), processes: ebpf.take_map(map::PROCESS) }
+        Self {
+            tables,
+            last: [map::LAST, map::LAST_SPILL].into_iter().filter_map(|name| ebpf.take_map(name)).collect(),
+            processes: ebpf.take_map(map::PROCESS),
+        }
     }
 
     /// When a process ended, on the boot clock; `None` for one that runs, or that is not known.
@@ -90,22 +95,28 @@ impl Assignments {
         processes.get(&key, 0).ok().filter(|ended_ns| *ended_ns != 0)
     }
 
-    /// Every record, as they are now. Walks the tables: not for a loop.
+    /// The records that are wanted, as they are now. Walks the tables: not for a loop.
     #[must_use]
-    pub fn all(&self) -> Vec<Assignment> {
-        self.tables.iter().filter_map(|(_, map)| records(map)).flatten().collect()
+    pub fn wanted(&self, is_wanted: &dyn Fn(&Assignment) -> bool) -> Vec<Assignment> {
+        let mut wanted = Vec::new();
+        for (_, map) in &self.tables {
+            walk::each_value(map, |record| wanted.extend(is_wanted(record).then_some(*record)));
+        }
+        wanted
     }
 
     /// The records of connections that were closed since then, on the boot clock, and may be in TIME_WAIT; none where the
-    /// stand-ins have the records themselves. Walks a table, as [`Self::all`] does.
+    /// stand-ins have the records themselves. Walks a table, as [`Self::wanted`] does.
     #[must_use]
-    pub fn closed(&self, since_ns: u64) -> Vec<Assignment> {
-        let table = self.last.as_ref().and_then(|map| HashMap::<_, PortKey, LastOwner>::try_from(map).ok());
-        let recent = |table: HashMap<_, PortKey, LastOwner>| {
-            let entries = table.iter().flatten().filter(|(_, last)| last.released_ns >= since_ns);
-            entries.map(|(key, last)| Assignment { port: key.port, ..last.assignment }).collect()
-        };
-        table.map_or_else(Vec::new, recent)
+    pub fn closed(&self, since_ns: u64, is_wanted: &dyn Fn(&Assignment) -> bool) -> Vec<Assignment> {
+        let mut wanted = Vec::new();
+        for map in &self.last {
+            walk::each_value(map, |last: &LastOwner| {
+                let is_recent = last.released_ns >= since_ns && is_wanted(&last.assignment);
+                wanted.extend(is_recent.then_some(last.assignment));
+            });
+        }
+        wanted
     }
 }
 
@@ -127,13 +138,10 @@ impl Table {
     pub(super) fn all(assignments: &Assignments, held: u64) -> Vec<Self> {
         let table = |wanted| assignments.tables.iter().find(|(name, _)| *name == wanted).map(|(_, map)| map);
         let ports = || Some(Self::ports(&info(table(map::PORTS)?)?, &info(table(map::PORTS_SPILL)?)?, held));
-        let others = [
-            (map::DATAGRAMS, table(map::DATAGRAMS)),
-            (map::LAST, assignments.last.as_ref()),
-            (map::PROCESS, assignments.processes.as_ref()),
-        ];
+        let others =
+            [(map::DATAGRAMS, table(map::DATAGRAMS)), (map::PROCESS, assignments.processes.as_ref())];
         let others = others.into_iter().filter_map(|(name, map)| Self::read(name, map?));
-        ports().into_iter().chain(others).collect()
+        ports().into_iter().chain(Self::last(&assignments.last)).chain(others).collect()
     }
 
     fn ports(buckets: &MapInfo, spill: &MapInfo, held: u64) -> Self {
@@ -141,11 +149,22 @@ impl Table {
         Self { name: map::PORTS, entries: held, capacity: room.capacity(), memory: room.memory() }
     }
 
+    /// Buckets and hash as one: at most one of them is more than a stub.
+    fn last(maps: &[Map]) -> Option<Self> {
+        let mut entries = 0;
+        maps.iter().for_each(|map| walk::each_value(map, |_: &LastOwner| entries += 1));
+        let [buckets, spill] = maps else { return None };
+        let (buckets, spill) = (info(buckets)?, info(spill)?);
+        let (of_buckets, of_spill) = (buckets.max_entries(), spill.max_entries());
+        let memory = u64::from(of_buckets) * size_of::<Bucket<LastOwner>>() as u64
+            + hash_memory(size_of::<u64>(), size_of::<LastOwner>(), of_spill);
+        Some(Self { name: map::LAST, entries, capacity: (of_buckets * WAYS as u32).max(of_spill), memory })
+    }
+
     fn read(name: &'static str, map: &Map) -> Option<Self> {
         let info = info(map)?;
         let capacity = info.max_entries();
         let entries = match name {
-            map::LAST => count::<PortKey, LastOwner>(map),
             map::PROCESS => count::<ProcessKey, u64>(map),
             _ => count::<u64, Assignment>(map),
         };
@@ -161,21 +180,8 @@ fn info(map: &Map) -> Option<MapInfo> {
     }
 }
 
-fn count<K: aya::Pod, V: aya::Pod>(map: &Map) -> u64 {
-    HashMap::<_, K, V>::try_from(map).map_or(0, |map| map.keys().filter(Result::is_ok).count() as u64)
-}
-
-/// Every record of a table of sockets, in whichever form; `None` if it is no such table.
-pub(super) fn records(map: &Map) -> Option<Vec<Assignment>> {
-    if let Ok(buckets) = Array::<_, Bucket<Assignment>>::try_from(map) {
-        return Some(buckets.iter().flatten().flat_map(|bucket| in_bucket(&bucket)).collect());
-    }
-    let table = HashMap::<_, u64, Assignment>::try_from(map).ok()?;
-    Some(table.iter().flatten().map(|(_, record)| record).collect())
-}
-
-/// Odd keys are of records that are being written.
-fn in_bucket(bucket: &Bucket<Assignment>) -> Vec<Assignment> {
-    let pairs = bucket.keys.iter().zip(&bucket.values);
-    pairs.filter(|(key, _)| **key != 0 && **key & 1 == 0).map(|(_, record)| *record).collect()
+fn count<K: aya::Pod + Default, V: aya::Pod + Default>(map: &Map) -> u64 {
+    let mut count = 0;
+    walk::each(map, |_: &K, _: &V| count += 1);
+    count
 }

@@ -49,6 +49,10 @@ struct Harmless;
 
 impl Formatter for Harmless {
     fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+        // Nearly all text is this; JSON has escaped the controls below a blank by itself.
+        if fragment.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+            return writer.write_all(fragment.as_bytes());
+        }
         let mut plain = 0;
         for (at, c) in fragment.char_indices().filter(|&(_, c)| text::acts_on_terminal(c)) {
             writer.write_all(&fragment.as_bytes()[plain..at])?;

@@ -11,8 +11,9 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use crate::decode::{RawEvent, decode};
 
-/// Events on their way from the ring to the correlator. A reader that lags this far behind loses events, counted.
-const IN_FLIGHT: usize = 8_192;
+/// Events on their way from the ring to the correlator: a second and a half of ten thousand refusals a second, each with a
+/// holder. A reader that lags further behind loses events, counted.
+const IN_FLIGHT: usize = 32_768;
 
 /// What the source itself lost.
 #[derive(Debug, Default)]

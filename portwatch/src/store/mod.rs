@@ -15,6 +15,7 @@ mod retention;
 mod row;
 mod run;
 mod schema;
+mod summary;
 mod writer;
 
 pub use past::PastVictim;

@@ -146,6 +146,12 @@ impl Conditions {
         )
     }
 
+    /// How many there are, and no further than the limit.
+    pub(super) fn count(&self, limit: Option<u32>) -> String {
+        let (condition, limit) = (self.condition(), limit.map_or(-1, i64::from));
+        format!("SELECT count(*) FROM (SELECT 1 FROM conflict{condition} LIMIT {limit})")
+    }
+
     /// One row a group and port; in the order of the index, so that nothing has to be sorted.
     pub(super) fn groups(&self, by: By) -> String {
         let (column, condition) = (by.as_str(), self.condition());

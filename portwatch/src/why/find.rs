@@ -72,17 +72,17 @@ struct Search<'a> {
 
 impl Search<'_> {
     fn ask(&self, query: &Query, filter: String) -> anyhow::Result<Found> {
-        let mut conflicts = self.history.conflicts(query)?;
-        let is_cut = conflicts.len() >= COUNTED as usize;
-        let more = conflicts.len().saturating_sub(1 + EARLIER);
-        conflicts.truncate(1 + EARLIER);
+        let conflicts = self.history.newest(query, 1 + EARLIER)?;
+        // Whole reports are read only of those that are told.
+        let count = if conflicts.len() > EARLIER { self.history.count(query)? } else { conflicts.len() };
+        let (more, is_cut) = (count.saturating_sub(conflicts.len()), count >= COUNTED as usize);
         Ok(Found { conflicts, more, is_cut, filter, ..Found::default() })
     }
 
     /// One is asked for: the others have nothing to do with it.
     fn last(&self) -> anyhow::Result<Found> {
-        let found = self.ask(&Query { limit: Some(1), ..self.base.clone() }, String::new())?;
-        Ok(Found { is_cut: false, ..found })
+        let conflicts = self.history.newest(&self.base, 1)?;
+        Ok(Found { conflicts, ..Found::default() })
     }
 
     fn pid(&self, pid: u32) -> anyhow::Result<Found> {

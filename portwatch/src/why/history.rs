@@ -11,11 +11,17 @@ pub trait History {
     /// If the history could not be read.
     fn by_id(&self, id: &str) -> anyhow::Result<Option<Conflict>>;
 
-    /// Those that fit, the newest first.
+    /// Those that fit, the newest first, no more than `most`.
     ///
     /// # Errors
     /// As above.
-    fn conflicts(&self, query: &Query) -> anyhow::Result<Vec<Conflict>>;
+    fn newest(&self, query: &Query, most: usize) -> anyhow::Result<Vec<Conflict>>;
+
+    /// How many fit, by the limit of the query at most.
+    ///
+    /// # Errors
+    /// As above.
+    fn count(&self, query: &Query) -> anyhow::Result<usize>;
 
     /// What may be missing in the answers so far, in sentences.
     fn gaps(&self) -> Vec<String> {
@@ -28,8 +34,17 @@ impl History for Reader {
         Ok(Self::by_id(self, id)?)
     }
 
-    fn conflicts(&self, query: &Query) -> anyhow::Result<Vec<Conflict>> {
-        Ok(Self::conflicts(self, query)?)
+    fn newest(&self, query: &Query, most: usize) -> anyhow::Result<Vec<Conflict>> {
+        let mut newest = Vec::with_capacity(most);
+        self.each(query, |conflict| {
+            newest.push(conflict);
+            newest.len() < most
+        })?;
+        Ok(newest)
+    }
+
+    fn count(&self, query: &Query) -> anyhow::Result<usize> {
+        Ok(usize::try_from(Self::count(self, query)?)?)
     }
 
     fn gaps(&self) -> Vec<String> {

@@ -47,7 +47,7 @@ impl Folder {
         self.0.join("lib")
     }
 
-    pub(super) fn socket(&self) -> PathBuf {
+    pub(crate) fn socket(&self) -> PathBuf {
         self.0.join("run/portwatch.sock")
     }
 
@@ -126,7 +126,7 @@ impl Daemon {
         bail!("the agent is not ready; it said: {}", daemon.said())
     }
 
-    pub(super) fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
@@ -271,14 +271,14 @@ impl Drop for Tail {
 }
 
 /// A command that reads the folder's history.
-pub(super) fn ask(program: &Path, folder: &Folder, words: &[&str]) -> Result<Output> {
+pub(crate) fn ask(program: &Path, folder: &Folder, words: &[&str]) -> Result<Output> {
     let mut command = Command::new(program);
     command.args(words).arg("--store").arg(folder.store()).stdin(Stdio::null());
     command.output().with_context(|| format!("starting {}", program.display()))
 }
 
 /// The objects of an answer, one a line.
-pub(super) fn reports(output: &Output) -> Result<Vec<Value>> {
+pub(crate) fn reports(output: &Output) -> Result<Vec<Value>> {
     let lines = output.stdout.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
     let reports =
         lines.map(|line| serde_json::from_slice(line).context("reading an answer")).collect::<Result<_>>()?;

@@ -2,7 +2,12 @@
 //! docs/performance.md, and says what is not as it must be.
 
 mod document;
+mod facts;
 mod instructions;
+mod scale;
+mod storm;
+mod targets;
+mod userspace;
 
 use anyhow::Result;
 
@@ -56,7 +61,12 @@ struct Section {
 }
 
 /// In the order of docs/performance.md.
-const PARTS: &[Part] = &[Part { name: "instructions", measure: instructions::section }];
+const PARTS: &[Part] = &[
+    Part { name: "instructions", measure: instructions::section },
+    Part { name: "storm", measure: storm::section },
+    Part { name: "scale", measure: scale::section },
+    Part { name: "userspace", measure: userspace::section },
+];
 
 /// Returns the exit code: 1 if something is not as it must be.
 pub(crate) fn run(args: &Args) -> Result<i32> {

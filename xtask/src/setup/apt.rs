@@ -38,6 +38,9 @@ pub(crate) const PYTHON: Package = package("python3", "python3");
 /// Makes network links and shows sockets there.
 pub(crate) const IPROUTE: Package = package("iproute2", "ss");
 
+/// Counts instructions.
+pub(crate) const VALGRIND: Package = package("valgrind", "valgrind");
+
 /// Makes a root folder of Debian.
 pub(crate) const DEBOOTSTRAP: Package = package("debootstrap", "debootstrap");
 /// The keys by which debootstrap knows Debian's packages.

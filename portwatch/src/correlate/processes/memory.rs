@@ -1,5 +1,6 @@
 //! A bounded memory of processes: so many of them, and so many bytes; the oldest goes first.
 
+use super::pool::Pool;
 use crate::correlate::lookups::{ContainerNames, ProcessId};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -11,19 +12,22 @@ const BYTES: usize = 16 << 20;
 /// Beyond that, command lines are kept this far, and with twice as much the oldest processes go.
 const SHORT: usize = 512;
 
-/// What was seen of a process.
+/// What was seen of a process. The processes of a service in a restart loop have all but the last in common.
 #[derive(Debug, Default)]
 pub(super) struct Known {
     /// Name and command line at its first port, cut where the record ends.
-    pub(super) first: ([u8; 16], Option<Box<str>>),
+    pub(super) first: Arc<First>,
     /// /proc at the latest look.
-    pub(super) seen: Option<Seen>,
+    pub(super) seen: Option<Arc<Seen>>,
     /// Its start, exactly; 0 while only /proc has told of it.
     pub(super) start_ns: u64,
 }
 
+/// Name and command line.
+pub(super) type First = ([u8; 16], Option<Box<str>>);
+
 /// A look at /proc, and at the files that say what its container is called.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Seen {
     pub(super) comm: Box<[u8]>,
     pub(super) exe: Option<Box<str>>,
@@ -62,7 +66,7 @@ impl Seen {
 
 impl Known {
     fn bytes(&self) -> usize {
-        self.first.1.as_ref().map_or(0, |text| text.len()) + self.seen.as_ref().map_or(0, Seen::bytes)
+        self.first.1.as_ref().map_or(0, |text| text.len()) + self.seen.as_ref().map_or(0, |seen| seen.bytes())
     }
 }
 
@@ -71,12 +75,22 @@ pub(super) struct Memory {
     known: HashMap<ProcessId, Known>,
     order: VecDeque<ProcessId>,
     capacity: usize,
+    /// Text of all of them, as if nothing of it were shared.
     bytes: usize,
+    firsts: Pool<First>,
+    looks: Pool<Seen>,
 }
 
 impl Memory {
     pub(super) fn new(capacity: usize) -> Self {
-        Self { known: HashMap::new(), order: VecDeque::new(), capacity: capacity.max(1), bytes: 0 }
+        Self {
+            known: HashMap::new(),
+            order: VecDeque::new(),
+            capacity: capacity.max(1),
+            bytes: 0,
+            firsts: Pool::default(),
+            looks: Pool::default(),
+        }
     }
 
     pub(super) fn get(&self, id: ProcessId) -> Option<&Known> {
@@ -92,10 +106,15 @@ impl Memory {
 
     pub(super) fn put(&mut self, id: ProcessId, mut known: Known) {
         if self.bytes + known.bytes() > BYTES
-            && let Some(line) = known.seen.as_mut().and_then(|seen| seen.cmdline.as_mut())
-            && line.len() > SHORT
+            && let Some(seen) = &mut known.seen
+            && seen.cmdline.as_ref().is_some_and(|line| line.len() > SHORT)
+            && let Some(line) = &mut Arc::make_mut(seen).cmdline
         {
             *line = format!("{}…", &line[..line.floor_char_boundary(SHORT)]).into_boxed_str();
+        }
+        self.firsts.share(&mut known.first);
+        if let Some(seen) = &mut known.seen {
+            self.looks.share(seen);
         }
         self.bytes += known.bytes();
         match self.known.insert(id, known) {
@@ -126,7 +145,7 @@ mod tests {
             user: None,
             names: None,
         };
-        Known { seen: Some(seen), ..Known::default() }
+        Known { seen: Some(Arc::new(seen)), ..Known::default() }
     }
 
     #[test]
@@ -152,14 +171,15 @@ mod tests {
             memory.put(id(tgid), known(&line));
         }
         assert!(memory.bytes < 2 * BYTES, "{}", memory.bytes);
-        let cut = |tgid| memory.get(id(tgid)).and_then(|known| known.seen.clone()?.cmdline).expect("kept");
+        let cut =
+            |tgid| memory.get(id(tgid)).and_then(|known| known.seen.as_ref()?.cmdline.clone()).expect("kept");
         assert_eq!(cut(0).len(), line.len());
         assert!(cut(15_999).ends_with("é…") && cut(15_999).len() <= SHORT + 3);
         for tgid in 0..16_000 {
             let exe = "/".repeat(4_096).into_boxed_str();
             let mut long = known("x");
             if let Some(seen) = &mut long.seen {
-                seen.exe = Some(exe);
+                Arc::make_mut(seen).exe = Some(exe);
             }
             memory.put(id(tgid), long);
         }
@@ -167,14 +187,23 @@ mod tests {
     }
 
     #[test]
+    fn the_processes_of_one_service_share_what_was_seen() {
+        let mut memory = Memory::new(CAPACITY);
+        (0..100).for_each(|tgid| memory.put(id(tgid), known("a --serve")));
+        let seen = |tgid| memory.get(id(tgid)).and_then(|known| known.seen.clone()).expect("kept");
+        assert!(Arc::ptr_eq(&seen(0), &seen(99)));
+    }
+
+    #[test]
     fn one_that_has_exited_keeps_what_was_seen_before() {
-        let before = known("a --serve").seen.expect("seen");
+        let seen = |cmdline| known(cmdline).seen.map(Arc::unwrap_or_clone).expect("seen");
+        let before = seen("a --serve");
         let gone = Seen { exe: None, cmdline: None, cgroup: Some("/".into()), ..before.clone() };
         assert_eq!(gone.clone().completed(before.clone()), before);
         let other = Seen { comm: (*b"b").into(), ..gone };
         let completed = other.completed(before.clone());
         assert_eq!((completed.exe, completed.cgroup), (None, before.cgroup));
-        let moved = Seen { cgroup: Some("/b.service".into()), ..known("b").seen.expect("seen") };
-        assert_eq!(moved.clone().completed(known("a").seen.expect("seen")), moved);
+        let moved = Seen { cgroup: Some("/b.service".into()), ..seen("b") };
+        assert_eq!(moved.clone().completed(seen("a")), moved);
     }
 }

@@ -1,6 +1,7 @@
 //! What processes were called, remembered while they lived, so that a dead one still has its name.
 
 mod memory;
+mod pool;
 
 use super::lookups::{ContainerNames, Lookups, ProcessId, ProcessInfo};
 use crate::model;
@@ -32,29 +33,40 @@ impl Processes {
             Some(info) => Some(seen(info, task.uid, lookups)),
             None => record_only(task, lookups),
         };
-        let known =
-            Known { seen, first: (task.comm, command_line(&arguments(process))), start_ns: task.start_ns };
+        let first = Arc::new((task.comm, command_line(&arguments(process))));
+        let known = Known { seen: seen.map(Arc::new), first, start_ns: task.start_ns };
         self.memory.put(id, known);
     }
 
     /// The process of a kernel record, as well as it can be described by now.
     pub(super) fn describe(&mut self, task: &Task, lookups: &mut dyn Lookups) -> model::Process {
+        let now = lookups.process(ProcessId::of(task));
+        self.describe_as(task, now, lookups)
+    }
+
+    /// The same of one that was looked at just now.
+    pub(super) fn describe_as(
+        &mut self,
+        task: &Task,
+        now: Option<ProcessInfo>,
+        lookups: &mut dyn Lookups,
+    ) -> model::Process {
         let id = ProcessId::of(task);
         let known = self.memory.take(id);
-        let now = lookups.process(id).map(|info| seen(info, task.uid, lookups));
+        let now = now.map(|info| seen(info, task.uid, lookups));
         let alive = now.is_some();
         let seen = match (now, known.seen) {
-            (Some(now), Some(before)) => Some(now.completed(before)),
-            (now, before) => now.or(before),
+            (Some(now), Some(before)) => Some(Arc::new(now.completed(Arc::unwrap_or_clone(before)))),
+            (now, before) => now.map(Arc::new).or(before),
         };
         let known = Known { seen, start_ns: task.start_ns, ..known };
 
         let comm = text::lossy_comm(&task.comm);
-        let seen = known.seen.as_ref();
+        let seen = known.seen.as_deref();
         // Another name than at the port may be another program, which it became by exec or was before: of the living
         // the present one is told, of the dead nothing that is not of the one that had the port.
         let seen_then = seen.filter(|seen| alive || text::lossy_comm(&seen.comm) == comm);
-        let (first_comm, first) = &known.first;
+        let (first_comm, first) = &*known.first;
         let recorded = first.as_deref().filter(|_| {
             seen_then.map_or_else(|| comm.clone(), |seen| text::lossy_comm(&seen.comm))
                 == text::lossy_comm(first_comm)

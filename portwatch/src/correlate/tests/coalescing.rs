@@ -129,6 +129,22 @@ fn a_storm_of_one_process_asks_proc_once_a_second() {
 }
 
 #[test]
+fn a_storm_of_a_service_s_processes_asks_proc_once_a_second() {
+    let (mut world, _, thief) = world();
+    let mut correlator = correlator();
+    for turn in 0..1_000_u32 {
+        let victim = world.start(100 + turn, "web", "/system.slice/web.service");
+        let victim = Task { cgroup: 4711, ..victim };
+        again(&mut correlator, &mut world, victim, thief, NOW + u64::from(turn) * 2_000_000);
+    }
+    assert_eq!(world.questions, 2, "two seconds of storm");
+    assert_eq!(correlator.finish()[0].conflict().count, 1_000);
+    let other = Task { cgroup: 4711, ..world.start(9_000, "shop", "/system.slice/web.service") };
+    again(&mut correlator, &mut world, other, thief, NOW + 2 * SECOND);
+    assert_eq!(world.questions, 3, "another program");
+}
+
+#[test]
 fn another_culprit_or_a_long_silence_is_another_conflict() {
     let (mut world, victim, thief) = world();
     let mut correlator = correlator();

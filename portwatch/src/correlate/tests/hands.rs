@@ -104,3 +104,23 @@ fn commands_enter_the_namespace_through_who_is_there() {
         assert!(command.starts_with(&entry), "{:?}: {command}", world.moved);
     }
 }
+
+#[test]
+fn a_crowd_of_sockets_of_one_process_costs_the_looks_of_one() {
+    let told = |connections: u64| {
+        let mut world = World::default();
+        let (victim, client) = (world.start(10, "victim", "/"), world.start(20, "client", "/"));
+        let record = |address| {
+            let socket = connected(address, 1);
+            walked(socket, Some(assignment(client, how::CONNECT, &socket)))
+        };
+        let records: Vec<_> = (2..2 + connections).map(record).collect();
+        records.iter().for_each(|record| world.opens(&client, record.socket.inode));
+        let conflict = conflict(&mut world, &records, refusal(victim));
+        (conflict.holders, world.looks)
+    };
+    let (one, looks) = told(1);
+    assert_eq!(one.len(), 1);
+    assert_eq!(told(100), (one, looks));
+    assert_eq!(looks, 1, "at the victim: the holder was seen when its sockets were looked for");
+}

@@ -202,6 +202,7 @@ fn why_nobody_was_met_is_said() {
         conflict(&mut World::default(), &[], wanted).holders[0].unnamed_reason
     };
     assert_eq!(reason(|r| r.holders_lost = 1), Some(UnnamedReason::RecordLost));
+    assert_eq!(reason(|r| r.holders = 1), Some(UnnamedReason::RecordLost), "one was sent, and did not come");
     assert_eq!(reason(|r| r.flags = refusal_flag::WALK_CUT), Some(UnnamedReason::WalkCut));
     assert_eq!(reason(|r| r.flags = refusal_flag::NO_WALK), Some(UnnamedReason::NoWalk));
     assert_eq!(reason(|_| ()), Some(UnnamedReason::ReleasedMeanwhile));

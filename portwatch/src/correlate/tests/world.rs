@@ -42,6 +42,8 @@ pub(super) struct World {
     pub(super) ended: HashMap<ProcessId, u64>,
     /// How often somebody asked who has a socket.
     pub(super) questions: usize,
+    /// How often somebody looked at a process.
+    pub(super) looks: usize,
 }
 
 impl World {
@@ -84,6 +86,7 @@ impl World {
 
 impl Lookups for World {
     fn process(&mut self, id: ProcessId) -> Option<ProcessInfo> {
+        self.looks += 1;
         self.running.get(&id).cloned()
     }
 

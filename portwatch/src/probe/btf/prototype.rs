@@ -15,7 +15,7 @@ impl Btf {
     /// The prototype of a function.
     #[must_use]
     pub fn prototype(&self, function: &str) -> Option<Prototype> {
-        let (at, ..) = self.info(*self.functions.get(function)?)?;
+        let (at, ..) = self.info(self.function(function)?)?;
         self.prototype_at(function, word(&self.data, at + 8)?)
     }
 
@@ -23,8 +23,9 @@ impl Btf {
     #[must_use]
     pub fn tracepoint(&self, name: &str) -> Option<Prototype> {
         let wanted = format!("{TRACEPOINT}{name}");
-        let is_it =
-            |id: &u32| self.info(*id).is_some_and(|(at, kind, _)| kind == TYPEDEF && self.name(at) == wanted);
+        let is_it = |id: &u32| {
+            self.info(*id).is_some_and(|(_, kind, _)| kind == TYPEDEF) && self.is_named(*id, &wanted)
+        };
         let id = (1..self.types.len() as u32).find(is_it)?;
         let (pointer, kind, _) = self.plain(id)?;
         let mut prototype =
@@ -36,6 +37,10 @@ impl Btf {
         Some(prototype)
     }
 
+    fn text(&self, at: usize) -> String {
+        String::from_utf8_lossy(self.name(at)).into_owned()
+    }
+
     fn prototype_at(&self, name: &str, id: u32) -> Option<Prototype> {
         let (at, kind, info) = self.plain(id)?;
         if kind != FUNC_PROTO {
@@ -43,7 +48,7 @@ impl Btf {
         }
         let parameter = |number: usize| {
             let entry = at + 12 + number * 8;
-            Some(Parameter { kind: self.type_name(word(&self.data, entry + 4)?, 0)?, name: self.name(entry) })
+            Some(Parameter { kind: self.type_name(word(&self.data, entry + 4)?, 0)?, name: self.text(entry) })
         };
         Some(Prototype {
             result: self.type_name(word(&self.data, at + 8)?, 0)?,
@@ -61,7 +66,7 @@ impl Btf {
             return None;
         }
         let (at, kind, info) = self.info(id)?;
-        let name = self.name(at);
+        let name = self.text(at);
         let inner = || self.type_name(word(&self.data, at + 8)?, depth + 1);
         Some(match kind {
             INT => plain_c(&name).to_owned(),

@@ -15,7 +15,17 @@ impl History for Past {
         Ok(self.0.iter().find(|conflict| conflict.id == id).cloned())
     }
 
-    fn conflicts(&self, query: &Query) -> anyhow::Result<Vec<Conflict>> {
+    fn newest(&self, query: &Query, most: usize) -> anyhow::Result<Vec<Conflict>> {
+        Ok(self.fitting(query).into_iter().take(most).cloned().collect())
+    }
+
+    fn count(&self, query: &Query) -> anyhow::Result<usize> {
+        Ok(self.fitting(query).len())
+    }
+}
+
+impl Past {
+    fn fitting(&self, query: &Query) -> Vec<&Conflict> {
         let is =
             |process: &Process, name: &String| process.comm == *name || process.unit.as_ref() == Some(name);
         let culprit = |conflict: &Conflict| conflict.holders[0].process.clone().unwrap_or_default();
@@ -35,7 +45,7 @@ impl History for Past {
                 && query.pid.is_none_or(|pid| anybody(conflict, &|one| one.pid == pid))
         };
         let limit = query.limit.map_or(usize::MAX, |limit| limit as usize);
-        Ok(self.0.iter().filter(fits).take(limit).cloned().collect())
+        self.0.iter().filter(fits).take(limit).collect()
     }
 }
 
