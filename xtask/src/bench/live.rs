@@ -34,5 +34,5 @@ pub(super) fn section(_: &Args) -> Result<Section> {
         }
         out.push_str("|\n");
     }
-    Ok(out)
+    Ok(Section { text: out, faults: Vec::new() })
 }
