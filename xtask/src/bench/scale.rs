@@ -109,6 +109,12 @@ fn describe(facts: &[Facts], out: &mut String) -> Result<()> {
         let what = format!("start with {} sockets", facts.word("sockets")?);
         writeln!(out, "| {what} | {} | {} ms, without them {} ms |", backend?, with?, without?)?;
     }
+    describe_limits(facts, out)
+}
+
+/// A table that is too small, and one that is full.
+fn describe_limits(facts: &[Facts], out: &mut String) -> Result<()> {
+    let about = |what: &'static str| facts.iter().filter(move |facts| facts.is_about(what));
     for facts in about("full") {
         let [sockets, capacity, counted] = ["sockets", "capacity", "counted"].map(|key| facts.word(key));
         let what = format!("{} sockets, a table of {}", sockets?, capacity?);

@@ -13,7 +13,7 @@ use crate::vm::Machine;
 
 /// Refusals a second and seconds; an emulated machine is far slower.
 const STORM: [&str; 4] = ["--rate", "10000", "--seconds", "60"];
-const EMULATED: [&str; 4] = ["--rate", "500", "--seconds", "20"];
+const EMULATED: [&str; 4] = ["--rate", "200", "--seconds", "20"];
 const SAMPLES_EMULATED: [&str; 2] = ["--samples", "50"];
 /// The one series of machines, unless told otherwise.
 const KERNEL: &str = "6.12";
@@ -132,8 +132,8 @@ mod tests {
         assert_eq!(
             [both[0].join(" "), both[1].join(" ")],
             [
-                "load storm --portwatch /bin/portwatch --backend kprobe --rate 500 --seconds 20",
-                "load latency --portwatch /bin/portwatch --backend kprobe --rate 500 --samples 50",
+                "load storm --portwatch /bin/portwatch --backend kprobe --rate 200 --seconds 20",
+                "load latency --portwatch /bin/portwatch --backend kprobe --rate 200 --samples 50",
             ]
         );
     }
