@@ -31,8 +31,6 @@ counters! {
     CALLS_FULL = 9, "calls_full";
     /// Events that the kernel did not call the hook's first program for, and its stand-in saw to.
     STOOD_IN = 10, "stood_in";
-    /// Records in `PORTS` and `PORTS_SPILL` now: each CPU has what it added less what it removed.
-    PORTS_HELD = 11, "ports_held";
 }
 
 /// Values of [`crate::code::how`] that fit: a power of two.

@@ -72,14 +72,8 @@ pub(crate) fn load(constant: &u32) -> u32 {
 /// Adds one to a counter.
 #[inline(always)]
 pub(crate) fn count(index: u32) {
-    add(index, 1);
-}
-
-/// Adds to a counter; what is beyond `u64` wraps, so that it can be taken away too.
-#[inline(always)]
-pub(crate) fn add(index: u32, much: u64) {
     if let Some(slot) = COUNTERS.get_ptr_mut(index) {
         // SAFETY: the slot belongs to this CPU, and the map's values are u64.
-        unsafe { *slot = (*slot).wrapping_add(much) };
+        unsafe { *slot = (*slot).wrapping_add(1) };
     }
 }

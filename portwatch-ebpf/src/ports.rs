@@ -1,9 +1,9 @@
-//! Who was given the port of which socket, by the socket's address; and how many there are.
+//! Who was given the port of which socket, by the socket's address.
 
 use aya_ebpf::maps::{Array, HashMap};
 use portwatch_common::{Assignment, Bucket, counter};
 
-use crate::maps::{PORTS, PORTS_SPILL, add, constant, count};
+use crate::maps::{PORTS, PORTS_SPILL, constant};
 use crate::table::Table;
 
 enum Ports {}
@@ -23,17 +23,13 @@ impl Table for Ports {
 /// Remembers a socket, over what was known of its address before.
 #[inline(always)]
 pub(crate) fn insert(sk: u64, assignment: &Assignment) {
-    if Ports::insert(sk, assignment) {
-        count(counter::PORTS_HELD);
-    }
+    Ports::insert(sk, assignment);
 }
 
 /// Forgets a socket; most that are let go on a server were never known.
 #[inline(always)]
 pub(crate) fn remove(sk: u64) {
-    if Ports::remove(sk) {
-        add(counter::PORTS_HELD, 1_u64.wrapping_neg());
-    }
+    Ports::remove(sk);
 }
 
 /// The record of a socket that nobody else changes meanwhile.

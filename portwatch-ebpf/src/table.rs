@@ -34,25 +34,24 @@ pub(crate) trait Table {
     /// See `BUCKETS`.
     fn bits() -> u32;
 
-    /// Enters a value, over what was there of the key before; whether the key is new.
+    /// Enters a value, over what was there of the key before.
     #[inline(always)]
-    fn insert(key: u64, value: &Self::Value) -> bool {
+    fn insert(key: u64, value: &Self::Value) {
         let Some(bucket) = Self::bucket(key) else { return Self::spill(ptr::null_mut(), key, value) };
-        let (place, is_new) = match way(bucket, key) {
-            Some(way) => (Place { bucket, way }, false),
-            None => match room(bucket, key) {
-                // It may have found no room before.
-                Some(way) => (Place { bucket, way }, !(has_spilled(bucket) && Self::unspill(bucket, key))),
-                None => return Self::spill(bucket, key, value),
-            },
+        let Some(way) = way(bucket, key).or_else(|| room(bucket, key)) else {
+            return Self::spill(bucket, key, value);
         };
+        if has_spilled(bucket) {
+            // It may have found no room before.
+            Self::unspill(bucket, key);
+        }
+        let place = Place { bucket, way };
         // SAFETY: the way is this key's.
         unsafe {
             place.key().write_volatile(key | BUSY);
             *place.value() = *value;
         }
         place.publish(key);
-        is_new
     }
 
     /// Room for a value that only the current thread looks at, whatever is in it; `new` is what it begins as in the hash.
@@ -72,16 +71,19 @@ pub(crate) trait Table {
         Some(place.value())
     }
 
-    /// Takes an entry out; whether there was one.
+    /// Takes an entry out, if there is one.
     #[inline(always)]
-    fn remove(key: u64) -> bool {
-        let Some(bucket) = Self::bucket(key) else { return Self::SPILL.remove(key).is_ok() };
+    fn remove(key: u64) {
+        let Some(bucket) = Self::bucket(key) else {
+            let _ = Self::SPILL.remove(key);
+            return;
+        };
         if let Some(way) = way(bucket, key) {
             // SAFETY: the way is this key's.
             unsafe { Place { bucket, way }.key().write_volatile(0) };
-            return true;
+        } else if has_spilled(bucket) {
+            Self::unspill(bucket, key);
         }
-        has_spilled(bucket) && Self::unspill(bucket, key)
     }
 
     /// The value of a key. If it is not of the current socket or thread it may change any time: see [`Self::copy`].
@@ -113,30 +115,25 @@ pub(crate) trait Table {
         Self::BUCKETS.get_ptr_mut(bucket_of(key, Self::bits()))
     }
 
-    /// Enters into the hash; whether the key is new there. A function of its own: it is long, and seldom comes to pass.
+    /// Enters into the hash. A function of its own: it is long, and seldom comes to pass.
     #[inline(never)]
-    fn spill(bucket: *mut Bucket<Self::Value>, key: u64, value: &Self::Value) -> bool {
+    fn spill(bucket: *mut Bucket<Self::Value>, key: u64, value: &Self::Value) {
         let is_new = Self::SPILL.get_ptr(key).is_none();
         if Self::SPILL.insert(key, value, BPF_ANY).is_err() {
             count(Self::FULL);
-            return false;
-        }
-        if is_new && !bucket.is_null() {
+        } else if is_new && !bucket.is_null() {
             // SAFETY: a word of a map value.
             unsafe { atomic::add(&raw mut (*bucket).spilled, 1) };
         }
-        is_new
     }
 
     /// As [`Self::spill`].
     #[inline(never)]
-    fn unspill(bucket: *mut Bucket<Self::Value>, key: u64) -> bool {
-        let was_there = Self::SPILL.remove(key).is_ok();
-        if was_there {
+    fn unspill(bucket: *mut Bucket<Self::Value>, key: u64) {
+        if Self::SPILL.remove(key).is_ok() {
             // SAFETY: a word of a map value.
             unsafe { atomic::add(&raw mut (*bucket).spilled, 1_u64.wrapping_neg()) };
         }
-        was_there
     }
 }
 

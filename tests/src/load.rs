@@ -9,6 +9,7 @@ mod connections;
 mod cost;
 mod latency;
 mod live;
+mod records;
 mod scale;
 mod sockets;
 mod start;

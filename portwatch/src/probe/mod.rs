@@ -192,7 +192,7 @@ impl Probe {
     /// Size and fill of the kernel side's tables. Counting walks every entry: for `doctor`, not for a loop.
     #[must_use]
     pub fn tables(&self) -> Vec<Table> {
-        Table::all(&self.assignments, self.counters().get("ports_held"))
+        Table::all(&self.assignments)
     }
 }
 

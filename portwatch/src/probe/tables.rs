@@ -61,7 +61,7 @@ impl Counters {
 
     /// Those that count something lost.
     pub fn losses(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
-        const HARMLESS: [&str; 4] = ["refusals", "preexisting", "stood_in", "ports_held"];
+        const HARMLESS: [&str; 3] = ["refusals", "preexisting", "stood_in"];
         self.iter().filter(|(name, _)| !HARMLESS.contains(name))
     }
 }
@@ -134,26 +134,27 @@ pub struct Table {
 }
 
 impl Table {
-    /// `held` is how many records the kernel side says that `PORTS` and `PORTS_SPILL` have; they are told as one.
-    pub(super) fn all(assignments: &Assignments, held: u64) -> Vec<Self> {
+    pub(super) fn all(assignments: &Assignments) -> Vec<Self> {
         let table = |wanted| assignments.tables.iter().find(|(name, _)| *name == wanted).map(|(_, map)| map);
-        let ports = || Some(Self::ports(&info(table(map::PORTS)?)?, &info(table(map::PORTS_SPILL)?)?, held));
+        let ports = || Self::ports(table(map::PORTS)?, table(map::PORTS_SPILL)?);
         let others =
             [(map::DATAGRAMS, table(map::DATAGRAMS)), (map::PROCESS, assignments.processes.as_ref())];
         let others = others.into_iter().filter_map(|(name, map)| Self::read(name, map?));
         ports().into_iter().chain(Self::last(&assignments.last)).chain(others).collect()
     }
 
-    fn ports(buckets: &MapInfo, spill: &MapInfo, held: u64) -> Self {
-        let room = Room { bucket_bits: buckets.max_entries().trailing_zeros(), spill: spill.max_entries() };
-        Self { name: map::PORTS, entries: held, capacity: room.capacity(), memory: room.memory() }
+    /// Buckets and spill, told as one.
+    fn ports(buckets: &Map, spill: &Map) -> Option<Self> {
+        let bucket_bits = info(buckets)?.max_entries().trailing_zeros();
+        let room = Room { bucket_bits, spill: info(spill)?.max_entries() };
+        let entries = count_values::<Assignment>(&[buckets, spill]);
+        Some(Self { name: map::PORTS, entries, capacity: room.capacity(), memory: room.memory() })
     }
 
     /// Buckets and hash as one: at most one of them is more than a stub.
     fn last(maps: &[Map]) -> Option<Self> {
-        let mut entries = 0;
-        maps.iter().for_each(|map| walk::each_value(map, |_: &LastOwner| entries += 1));
         let [buckets, spill] = maps else { return None };
+        let entries = count_values::<LastOwner>(&[buckets, spill]);
         let (buckets, spill) = (info(buckets)?, info(spill)?);
         let (of_buckets, of_spill) = (buckets.max_entries(), spill.max_entries());
         let memory = u64::from(of_buckets) * size_of::<Bucket<LastOwner>>() as u64
@@ -183,5 +184,14 @@ fn info(map: &Map) -> Option<MapInfo> {
 fn count<K: aya::Pod + Default, V: aya::Pod + Default>(map: &Map) -> u64 {
     let mut count = 0;
     walk::each(map, |_: &K, _: &V| count += 1);
+    count
+}
+
+fn count_values<V: aya::Pod + Default>(maps: &[&Map]) -> u64
+where
+    Bucket<V>: aya::Pod,
+{
+    let mut count = 0;
+    maps.iter().for_each(|map| walk::each_value(map, |_: &V| count += 1));
     count
 }

@@ -6,17 +6,14 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use anyhow::{Context, Result, ensure};
-use portwatch_common::Assignment;
 
+const LOOKUP: libc::c_long = 1;
 const GET_MAP_BY_ID: libc::c_long = 14;
 const GET_NEXT_KEY: libc::c_long = 4;
 const UPDATE_BATCH: libc::c_long = 26;
 const DELETE_BATCH: libc::c_long = 27;
 const GET_PROGRAM_BY_ID: libc::c_long = 13;
 const GET_INFO: libc::c_long = 15;
-
-/// Entries of one call.
-const BATCH: u64 = 4_096;
 
 /// The largest `union bpf_attr` that is used here, as words.
 type Attributes = [u64; 7];
@@ -106,17 +103,44 @@ impl Table {
         anyhow::bail!("{pid} has no map called {wanted}")
     }
 
-    /// Puts in so many records of sockets that are not there; a thousand processes have them.
-    pub(super) fn fill(&self, count: u64) -> Result<()> {
-        self.in_batches(UPDATE_BATCH, count)
+    /// The values of the first `count` keys of an array, from `first` on.
+    pub(super) fn read<V: Default + Clone>(&self, first: u32, count: u32) -> Result<Vec<V>> {
+        let keys: Vec<u32> = (first..first + count).collect();
+        let mut values = vec![V::default(); keys.len()];
+        for (key, value) in keys.iter().zip(&mut values) {
+            let fd = words(self.fd.as_raw_fd().cast_unsigned(), 0);
+            let (key, value) = (key as *const u32 as u64, value as *mut V as u64);
+            bpf(LOOKUP, &mut [fd, key, value, 0, 0, 0, 0]).context("reading an entry of a map")?;
+        }
+        Ok(values)
     }
 
-    /// Takes them out again.
-    pub(super) fn clear(&self, count: u64) -> Result<()> {
-        self.in_batches(DELETE_BATCH, count)
+    /// Writes many entries at once.
+    pub(super) fn write<K, V>(&self, entries: &[(K, V)]) -> Result<()>
+    where
+        K: Copy,
+        V: Copy,
+    {
+        let keys: Vec<K> = entries.iter().map(|(key, _)| *key).collect();
+        let values: Vec<V> = entries.iter().map(|(_, value)| *value).collect();
+        self.batch(UPDATE_BATCH, keys.as_ptr() as u64, values.as_ptr() as u64, keys.len())
     }
 
-    /// Entries that it has now; for small tables.
+    /// Takes many entries out at once.
+    pub(super) fn delete(&self, keys: &[u64]) -> Result<()> {
+        self.batch(DELETE_BATCH, keys.as_ptr() as u64, 0, keys.len())
+    }
+
+    fn batch(&self, command: libc::c_long, keys: u64, values: u64, count: usize) -> Result<()> {
+        if count == 0 {
+            return Ok(());
+        }
+        let fd = self.fd.as_raw_fd().cast_unsigned();
+        let mut attributes = [0, 0, keys, values, words(u32::try_from(count)?, fd), 0, 0];
+        bpf(command, &mut attributes).map(drop).context("changing many entries of a map")
+    }
+
+    /// Entries of a hash that it has now; for small ones.
     pub(super) fn count(&self) -> Result<u64> {
         let (mut key, mut next, mut count) = (0_u64, 0_u64, 0);
         let fd = words(self.fd.as_raw_fd().cast_unsigned(), 0);
@@ -129,31 +153,6 @@ impl Table {
             }
         }
     }
-
-    fn in_batches(&self, command: libc::c_long, count: u64) -> Result<()> {
-        let mut done = 0;
-        while done < count {
-            let some = BATCH.min(count - done);
-            // As far apart as real ones, in a part of the address space where none are.
-            let keys: Vec<u64> = (done..done + some).map(|at| 0x4000_0000_0000 + at * 2_304).collect();
-            let values: Vec<Assignment> = (done..done + some).map(record).collect();
-            let values = if command == UPDATE_BATCH { values.as_ptr() as u64 } else { 0 };
-            let fd = self.fd.as_raw_fd().cast_unsigned();
-            let mut attributes = [0, 0, keys.as_ptr() as u64, values, words(u32::try_from(some)?, fd), 0, 0];
-            bpf(command, &mut attributes).context("changing many entries of a map")?;
-            done += some;
-        }
-        Ok(())
-    }
-}
-
-fn record(at: u64) -> Assignment {
-    let mut record =
-        Assignment { inode: 1 << 40 | at, assigned_ns: 1 + at, netns: 1, ..Assignment::default() };
-    let owner = 4_000_000 + (at % 1_000) as u32;
-    (record.task.tgid, record.task.tid, record.task.start_ns) = (owner, owner, 1);
-    (record.port, record.protocol, record.how) = (1_024 + (at % 60_000) as u16, 6, 1);
-    record
 }
 
 /// A program, as the kernel has it.
@@ -236,11 +235,5 @@ mod tests {
         assert_eq!(name(b"xxPORTS\0\0\0", 2), "PORTS");
         assert_eq!(words(1, 2), 0x2_0000_0001);
         assert_eq!((number(&[0, 0, 7, 0, 0, 0], 2), long(&[9, 0, 0, 0, 0, 0, 0, 0], 0)), (7, 9));
-    }
-
-    #[test]
-    fn records_are_of_many_sockets_and_processes() {
-        assert_ne!(record(1).inode, record(2).inode);
-        assert_eq!(record(1).task, record(1_001).task);
     }
 }

@@ -13,9 +13,9 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 
-use super::bpf::Table;
 use super::connections::cost;
 use super::median_and_p99;
+use super::records::Records;
 use super::sockets::Crowd;
 use super::tracer::Tracer;
 use crate::netns::{Netns, Range};
@@ -50,7 +50,7 @@ pub(super) fn connect(args: &ConnectArgs) -> Result<bool> {
     let size = (args.records + ROOM).to_string();
     let words = ["--via", "kernel", "--backend", args.backend.name(), "--table-size", &size];
     let tracer = Tracer::start(&args.portwatch, &words)?;
-    let ports = Table::of(tracer.pid(), "PORTS")?;
+    let ports = Records::of(tracer.pid())?;
     // Caches, slabs and the kernel's own late starters settle.
     cost(2, args.connections)?;
     let empty = cost(ROUNDS, args.connections)?;

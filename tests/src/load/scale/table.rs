@@ -15,6 +15,7 @@ use crate::clock::parse_rfc3339;
 use crate::load::bpf::Table;
 use crate::load::cost::resident_kib;
 use crate::load::median_and_p99;
+use crate::load::records::Records;
 use crate::load::sockets::Crowd;
 use crate::load::tracer::Tracer;
 use crate::netns::Netns;
@@ -54,7 +55,7 @@ pub(crate) fn table(args: &TableArgs) -> Result<bool> {
     folder.configure(&format!("backend = '{}'\ntable_size = {size}\n", args.backend.name()))?;
     let agent = Daemon::start(&args.portwatch, &folder, &netns, &Setup::default())?;
     let empty = resident_kib(agent.pid())?;
-    let ports = Table::of(agent.pid(), "PORTS")?;
+    let ports = Records::of(agent.pid())?;
     ports.fill(args.records)?;
     let crowd = Crowd::gather(&netns, args.sockets)?;
     let least = args.records + u64::from(args.sockets);
@@ -77,8 +78,8 @@ pub(crate) fn table(args: &TableArgs) -> Result<bool> {
         args.backend.name(),
         args.records,
         args.sockets,
-        ports.capacity,
-        ports.memory,
+        ports.capacity(),
+        ports.memory(),
         micros.len()
     ));
     Ok(true)
@@ -116,26 +117,31 @@ fn conflicts(args: &TableArgs, netns: &Netns, crowd: &Crowd, tail: &Tracer) -> R
 /// What `doctor` says that its tables take, beside what the kernel says of tables of the same size.
 fn tell_formula(program: &Path, backend: Backend) -> Result<()> {
     let tracer = Tracer::start(program, &["--via", "kernel", "--backend", backend.name()])?;
-    let kernel = |name| Table::of(tracer.pid(), name);
-    let names = ["PORTS", "DATAGRAMS", "LAST", "PROCESS"];
-    let tables = names.map(|name| kernel(name).map(|table| (name, table)));
+    // Some have a hash beside their buckets, which doctor tells as one.
+    let names = [
+        ("PORTS", Some("PORTS_SPILL")),
+        ("DATAGRAMS", None),
+        ("LAST", Some("LAST_SPILL")),
+        ("PROCESS", None),
+    ];
+    let kernel = |name| Table::of(tracer.pid(), name).map(|table| table.memory);
+    let memory = |(name, spill): (_, Option<_>)| Ok((name, kernel(name)? + spill.map_or(Ok(0), kernel)?));
+    let tables: Vec<Result<(&str, u64)>> = names.into_iter().map(memory).collect();
     tracer.stop()?;
     let output = Program::new(program).args(["doctor", "-o", "json"]).output().context("starting doctor")?;
     let diagnosis: Value = serde_json::from_slice(&output.stdout).context("doctor's answer is not JSON")?;
     let trials = diagnosis["backends"].as_array().context("doctor names no backends")?;
     let trial = trials.iter().find(|trial| trial["backend"] == backend.name()).context("no such backend")?;
     for table in tables {
-        let (name, table) = table?;
+        let (name, kernel): (&str, u64) = table?;
         let rows = trial["tables"].as_array().context("doctor names no tables")?;
         let row =
             rows.iter().find(|row| row["name"] == name).with_context(|| format!("nothing of {name}"))?;
-        ensure!(row["capacity"] == table.capacity, "{name} has another size: {row}");
         let said = row["memory"].as_u64().context("no memory")?;
+        let capacity = row["capacity"].as_u64().context("no capacity")?;
         say::line(format_args!(
-            "BENCH what=formula backend={} table={name} capacity={} doctor={said} kernel={}",
+            "BENCH what=formula backend={} table={name} capacity={capacity} doctor={said} kernel={kernel}",
             backend.name(),
-            table.capacity,
-            table.memory
         ));
     }
     Ok(())
