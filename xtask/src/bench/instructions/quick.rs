@@ -8,7 +8,7 @@ use super::{BACKENDS, NONE};
 use crate::kernels::Arch;
 
 /// The kernel that the tests measure on.
-const SERIES: &str = "6.12";
+pub(super) const SERIES: &str = "6.12";
 
 /// Whether a row of the tests asks for this part too.
 pub(crate) fn is_measured(arch: Arch, series: &str, backends: &[&str]) -> bool {
