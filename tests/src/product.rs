@@ -39,6 +39,7 @@ const START_DEADLINE: Duration = Duration::from_secs(90);
 const STOP_DEADLINE: Duration = START_DEADLINE;
 
 /// What becomes of its reports.
+#[derive(Clone, Copy)]
 enum Output<'a> {
     Heard,
     /// /dev/null has them: to read them would cost what is not portwatch's.

@@ -230,7 +230,7 @@ fn evidence(holder: &Holder, backend: Backend, several: bool) -> Vec<&'static st
         Backend::Fexit | Backend::Kprobe if several => vec!["kernel-verdict", "port-table"],
         Backend::Fexit | Backend::Kprobe => vec!["kernel-verdict"],
         _ if holder.is_gone() || holder.state == state::TIME_WAIT => vec!["port-table", "last-owner"],
-        _ => vec!["port-table"],
+        Backend::Tracepoint => vec!["port-table"],
     };
     if holder.is_unrecorded() {
         allowed.push("socket-dump");

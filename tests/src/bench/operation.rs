@@ -16,8 +16,8 @@ use super::round::{Round, Taken};
 /// Below the range, so that no client is ever given it.
 const SERVER_PORT: u16 = 1_000;
 
-/// Reports are few, and what one costs does not depend on the refusals in it: so much longer is the round.
-const REPORTS: u32 = 4;
+/// Where somebody hears of it, a refusal wakes a process, now and then: so much longer is the round.
+const WAKING: u32 = 4;
 /// A report waits for more of its kind for a second at most.
 const REPORTED: Duration = Duration::from_secs(3);
 
@@ -99,6 +99,8 @@ fn udp_autobinds(round: Round) -> Result<Taken> {
 
 /// A fresh socket, bind() to a port that a client has, which the kernel refuses, and close(): what the caller spends on it.
 fn refusals(round: Round) -> Result<Taken> {
+    let longer = if round.watcher.is_some() { WAKING } else { 1 };
+    let round = Round { length: round.length * longer, ..round };
     let listener = TcpListener::bind(loopback(SERVER_PORT)).context("listening")?;
     let client = TcpStream::connect(listener.local_addr()?).context("connecting")?;
     let taken = client.local_addr()?;
@@ -113,7 +115,6 @@ fn refusals(round: Round) -> Result<Taken> {
 /// report, is left out.
 fn refusals_and_reports(round: Round) -> Result<Taken> {
     let Some(watcher) = round.watcher else { return refusals(round) };
-    let round = Round { length: round.length * REPORTS, ..round };
     let spent = || spent_by(watcher);
     let start = spent()?;
     thread::sleep(REPORTED);

@@ -27,13 +27,16 @@ const SCRIPT_RUNNER: &str = "usr/bin/bpftrace";
 const LIBRARIES: [&str; 2] = ["lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu"];
 const LOADER: &str = "lib/x86_64-linux-gnu/ld-linux-x86-64.so.2";
 
+/// Files of this machine and their places in the other.
+type Files = Vec<(PathBuf, String)>;
+
 /// The tools as a machine gets them.
 #[derive(Clone, Debug)]
 pub(crate) struct Peers {
     /// Commands in the machine.
     pub(crate) commands: Vec<String>,
-    /// Files of this machine and their places in the other.
-    pub(crate) files: Vec<(PathBuf, String)>,
+    /// Programs, libraries, headers.
+    pub(crate) files: Files,
     /// Packages that they come from, with their versions.
     pub(crate) versions: Vec<String>,
 }
@@ -73,7 +76,7 @@ fn fetch(archive: &Archive, folder: &Path) -> Result<()> {
 }
 
 /// The commands, and what they take to run.
-fn collect(folder: &Path) -> Result<(Vec<String>, Vec<(PathBuf, String)>)> {
+fn collect(folder: &Path) -> Result<(Vec<String>, Files)> {
     let mut files = vec![(folder.join(LOADER), "lib64/ld-linux-x86-64.so.2".to_owned())];
     let mut commands = Vec::new();
     for name in PROGRAMS {
@@ -99,7 +102,7 @@ fn collect(folder: &Path) -> Result<(Vec<String>, Vec<(PathBuf, String)>)> {
 }
 
 /// All of them: which ones the script's one header asks for differs by version.
-fn add_headers(root: &Path, folder: &Path, files: &mut Vec<(PathBuf, String)>) -> Result<()> {
+fn add_headers(root: &Path, folder: &Path, files: &mut Files) -> Result<()> {
     for entry in fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))? {
         let entry = entry?;
         let path = entry.path();

@@ -71,10 +71,10 @@ fn times(added: i64, floor: Option<i64>) -> String {
     }
 }
 
-/// Which part of it; nothing where one of the two adds nothing.
+/// Which part of it; nothing where the other tool does not watch.
 fn part(added: i64, of: Option<i64>) -> String {
     match (added, of) {
-        (1.., Some(of @ 1..)) => format!("1/{:.1}", of as f64 / added as f64),
+        (1.., Some(of)) if of > added => format!("1/{:.1}", of as f64 / added as f64),
         _ => String::new(),
     }
 }
