@@ -8,7 +8,6 @@ use crate::maps::{DATAGRAMS, PROCESS, RECENT, constant, count};
 use crate::{emit, ports, sctp, sock, task};
 
 const BPF_ANY: u64 = 0;
-const BPF_NOEXIST: u64 = 1;
 /// For how long a process that keeps coming is not looked up again.
 const STALE_NS: u64 = 1_000_000_000;
 
@@ -83,21 +82,25 @@ fn store(key: u64, protocol: u16, assignment: &Assignment, earlier: Earlier) {
         sctp::note(key, assignment);
     }
     if is_sctp || constant!(TUNING.datagrams) != 0 && sock::is_datagram(protocol) {
-        let flags = if earlier == Earlier::Keep { BPF_NOEXIST } else { BPF_ANY };
-        // An LRU table makes room by itself; EEXIST is the wanted outcome of `Keep`.
-        let _ = DATAGRAMS.insert(key, assignment, flags);
+        let is_known = earlier == Earlier::Keep
+            && DATAGRAMS.get_ptr(key).is_some_and(|record| is_true(record, assignment));
+        if !is_known {
+            // An LRU table makes room by itself.
+            let _ = DATAGRAMS.insert(key, assignment, BPF_ANY);
+        }
         return;
     }
-    if earlier == Earlier::Replace || !has_true_record(key, assignment) {
+    let is_known =
+        earlier == Earlier::Keep && ports::find(key).is_some_and(|record| is_true(record, assignment));
+    if !is_known {
         ports::insert(key, assignment);
     }
 }
 
-/// Whether the socket's record is its own. Socket addresses are reused at once: another inode is from a former life; and a
-/// socket that was disconnected has another port.
+/// Whether the record found at a socket's address is the socket's own. Addresses are reused at once: another inode is from a
+/// former life; and a socket that was disconnected has another port.
 #[inline(always)]
-fn has_true_record(key: u64, assignment: &Assignment) -> bool {
-    let Some(record) = ports::find(key) else { return false };
+fn is_true(record: *const Assignment, assignment: &Assignment) -> bool {
     // SAFETY: a map value, read by copy.
     let (inode, port) = unsafe { ((*record).inode, (*record).port) };
     (inode == assignment.inode || inode == 0) && (port == assignment.port || port == 0)
