@@ -21,5 +21,5 @@ const _: () = {
     assert!(size_of::<Recent>() == 24 && align_of::<Recent>() == 8);
     assert!(size_of::<Attempt>() == 48 + 2 * 192 && align_of::<Attempt>() == 8);
     assert!(size_of::<Call>() == 16 && align_of::<Call>() == 8);
-    assert!(size_of::<Tuning>() == 20 && align_of::<Tuning>() == 4);
+    assert!(size_of::<Tuning>() == 24 && align_of::<Tuning>() == 4);
 };

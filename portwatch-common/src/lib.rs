@@ -9,6 +9,7 @@ pub mod code;
 pub mod counter;
 mod layout;
 pub mod map;
+pub mod marks;
 pub mod offsets;
 #[cfg(feature = "user")]
 mod pod;

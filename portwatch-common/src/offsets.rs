@@ -57,6 +57,12 @@ macro_rules! offsets {
                 let mut fields = FIELDS.iter();
                 Self { $($name: fields.next().map_or(ABSENT, &mut lookup),)* }
             }
+
+            /// The member that lies `place` bytes from the start.
+            #[must_use]
+            pub fn at(&self, place: usize) -> Option<u32> {
+                [$(self.$name),*].get(place / size_of::<u32>()).copied()
+            }
         }
 
         /// Every field, in the order of the members of [`Offsets`].
@@ -131,6 +137,8 @@ offsets! {
     kernfs_id: "kernfs_node.id" Byte Optional;
     /// File of a socket.
     socket_file: "socket.file" Byte Required;
+    /// SOCK_* of a socket.
+    socket_type: "socket.type" Byte Required;
     /// The protocol half of a socket.
     socket_sk: "socket.sk" Byte Required;
     /// What a file refers to: a `struct socket` for sockets.

@@ -279,4 +279,6 @@ pub struct Tuning {
     pub bucket_bits: u32,
     /// 1: hooks of functions can have their arguments as plain numbers from a helper (5.17+).
     pub function_arguments: u32,
+    /// 1: the kernel has cgroups, and every field on the way to a task's.
+    pub cgroups: u32,
 }

@@ -81,29 +81,23 @@ fn store(key: u64, protocol: u16, assignment: &Assignment, earlier: Earlier) {
     if is_sctp {
         sctp::note(key, assignment);
     }
-    if is_sctp || constant!(TUNING.datagrams) != 0 && sock::is_datagram(protocol) {
-        let is_known = earlier == Earlier::Keep
-            && DATAGRAMS.get_ptr(key).is_some_and(|record| is_true(record, assignment));
-        if !is_known {
-            // An LRU table makes room by itself.
-            let _ = DATAGRAMS.insert(key, assignment, BPF_ANY);
-        }
-        return;
+    let is_known = |record: &Assignment| earlier == Earlier::Keep && is_true(record, assignment);
+    if !is_sctp && (constant!(TUNING.datagrams) == 0 || !sock::is_datagram(protocol)) {
+        return ports::insert_unless(key, assignment, is_known);
     }
-    let is_known =
-        earlier == Earlier::Keep && ports::find(key).is_some_and(|record| is_true(record, assignment));
-    if !is_known {
-        ports::insert(key, assignment);
+    // SAFETY: a map value, of a socket that the caller has.
+    if !DATAGRAMS.get_ptr(key).is_some_and(|record| is_known(unsafe { &*record })) {
+        // An LRU table makes room by itself.
+        let _ = DATAGRAMS.insert(key, assignment, BPF_ANY);
     }
 }
 
 /// Whether the record found at a socket's address is the socket's own. Addresses are reused at once: another inode is from a
 /// former life; and a socket that was disconnected has another port.
 #[inline(always)]
-fn is_true(record: *const Assignment, assignment: &Assignment) -> bool {
-    // SAFETY: a map value, read by copy.
-    let (inode, port) = unsafe { ((*record).inode, (*record).port) };
-    (inode == assignment.inode || inode == 0) && (port == assignment.port || port == 0)
+fn is_true(record: &Assignment, assignment: &Assignment) -> bool {
+    (record.inode == assignment.inode || record.inode == 0)
+        && (record.port == assignment.port || record.port == 0)
 }
 
 /// Announces the process that runs now. A function of its own, for the sake of its caller's stack.

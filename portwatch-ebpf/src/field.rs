@@ -1,17 +1,35 @@
 //! Reading kernel memory: as plain loads through typed pointers, or through `bpf_probe_read_kernel`.
 
+use core::arch::asm;
 use core::mem::MaybeUninit;
 
 use aya_ebpf::EbpfContext;
 use aya_ebpf::helpers::generated::{bpf_get_func_arg, bpf_probe_read_kernel};
+use portwatch_common::marks::MARK;
 use portwatch_common::offsets::ABSENT;
 
-use crate::maps::constant;
+use crate::maps::{OFFSETS, constant, load};
 
 /// A way to read a `T` that lies `offset` bytes behind `base`.
 pub(crate) trait Access {
     /// The value; zero where it cannot be read.
     fn read<T: Copy + Default>(base: *const u8, offset: u32) -> T;
+
+    /// The same for the field whose offset is `FIELD` bytes into [`OFFSETS`], and `WORDS` words more.
+    fn field<T: Copy + Default, const FIELD: usize, const WORDS: usize>(base: *const u8) -> T;
+}
+
+/// A load that user space completes: see [`portwatch_common::marks`].
+macro_rules! marked_load {
+    ($size:literal, $base:ident, $value:ident, $field:ident, $words:ident) => {
+        asm!(
+            concat!("{value} = *(", $size, " *)({base} + {mark})"),
+            value = out(reg) $value,
+            base = in(reg) $base,
+            mark = const MARK.of($field, $words),
+            options(pure, readonly, nostack, preserves_flags),
+        )
+    };
 }
 
 /// For pointers that the verifier knows by type: arguments of fentry, fexit and tp_btf programs, and what they lead to.
@@ -27,6 +45,22 @@ impl Access for Typed {
         // SAFETY: the verifier refuses the program unless this load is in bounds of the pointer's type.
         unsafe { core::ptr::read_volatile(base.add(offset as usize).cast()) }
     }
+
+    #[inline(always)]
+    fn field<T: Copy + Default, const FIELD: usize, const WORDS: usize>(base: *const u8) -> T {
+        let value: u64;
+        // SAFETY: as in `read`, once user space has put the offset in place of the mark. Otherwise it would be two loads and
+        // an addition more. The value is as long as `T`, from the lowest byte.
+        unsafe {
+            match size_of::<T>() {
+                1 => marked_load!("u8", base, value, FIELD, WORDS),
+                2 => marked_load!("u16", base, value, FIELD, WORDS),
+                4 => marked_load!("u32", base, value, FIELD, WORDS),
+                _ => marked_load!("u64", base, value, FIELD, WORDS),
+            }
+            core::mem::transmute_copy(&value)
+        }
+    }
 }
 
 impl Access for Probed {
@@ -39,6 +73,13 @@ impl Access for Probed {
             probe(value.as_mut_ptr(), base, offset);
             value.assume_init()
         }
+    }
+
+    #[inline(always)]
+    fn field<T: Copy + Default, const FIELD: usize, const WORDS: usize>(base: *const u8) -> T {
+        // SAFETY: `FIELD` is from `offset_of!`, and all members are of this type.
+        let offset = unsafe { &*(&raw const OFFSETS).byte_add(FIELD).cast() };
+        Self::read(base, load(offset) + WORDS as u32 * 8)
     }
 }
 
@@ -66,7 +107,14 @@ pub(crate) use fill;
 /// Reads a field of `base` at the offset that user space found for it.
 macro_rules! field {
     ($access:ty, $base:expr, $name:ident) => {
-        <$access as $crate::field::Access>::read($base, $crate::maps::constant!(OFFSETS.$name))
+        field!($access, $base, $name, 0)
+    };
+    ($access:ty, $base:expr, $name:ident, $words:literal) => {
+        <$access as $crate::field::Access>::field::<
+            _,
+            { core::mem::offset_of!(portwatch_common::Offsets, $name) },
+            $words,
+        >($base)
     };
 }
 pub(crate) use field;

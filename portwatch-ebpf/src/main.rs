@@ -9,6 +9,8 @@
 #![no_main]
 // Built with the pinned stable compiler, which has no atomics for this target but these.
 #![feature(core_intrinsics)]
+// For the loads of `field`, whose offsets user space puts in.
+#![feature(asm_experimental_arch)]
 #![expect(internal_features, reason = "core::intrinsics, for `atomic`")]
 
 mod assign;

@@ -52,7 +52,7 @@ pub(crate) static OFFSETS: Offsets = Offsets::UNKNOWN;
 /// Filled in by user space before the load; constants to the verifier.
 #[unsafe(no_mangle)]
 pub(crate) static TUNING: Tuning =
-    Tuning { task_btf: 0, datagrams: 0, preempts: 0, bucket_bits: 0, function_arguments: 0 };
+    Tuning { task_btf: 0, datagrams: 0, preempts: 0, bucket_bits: 0, function_arguments: 0, cgroups: 0 };
 
 /// Reads one field of a read-only global in a way that the compiler cannot fold at build time.
 macro_rules! constant {

@@ -26,6 +26,12 @@ pub(crate) fn insert(sk: u64, assignment: &Assignment) {
     Ports::insert(sk, assignment);
 }
 
+/// Remembers a socket, unless what is known of its address is good enough.
+#[inline(always)]
+pub(crate) fn insert_unless(sk: u64, assignment: &Assignment, is_good: impl Fn(&Assignment) -> bool) {
+    Ports::insert_unless(sk, assignment, is_good);
+}
+
 /// Forgets a socket; most that are let go on a server were never known.
 #[inline(always)]
 pub(crate) fn remove(sk: u64) {

@@ -45,38 +45,39 @@ pub(crate) fn of_file(file: *const u8) -> *const u8 {
 /// The inet socket behind a descriptor of the current process, or null.
 #[inline(always)]
 pub(crate) fn of_descriptor(fd: u32) -> *const u8 {
-    let files: u64 = field!(Probed, task::current_address(), task_files);
-    let fdt: u64 = field!(Probed, files as *const u8, files_fdt);
-    let max: u32 = field!(Probed, fdt as *const u8, fdt_max);
+    let file = file(fd);
+    if file.is_null() { file } else { of_file(file) }
+}
+
+/// Whether a descriptor of the current process that is known to be a socket is a stream; whatever is not must be looked at with
+/// [`of_descriptor`]. In half as many reads.
+#[inline(always)]
+pub(crate) fn is_stream_descriptor(fd: u32) -> bool {
+    let socket: u64 = field!(Probed, file(fd), file_private);
+    let kind: u16 = field!(Probed, address(socket), socket_type);
+    kind == SOCK_STREAM
+}
+
+/// The open file behind a descriptor of the current process, or null.
+#[inline(always)]
+fn file(fd: u32) -> *const u8 {
+    let (max, array) = if constant!(TUNING.task_btf) != 0 {
+        files::<Typed>(task::current_typed())
+    } else {
+        files::<Probed>(task::current_address())
+    };
     if fd >= max || fd >= FD_LIMIT {
         return core::ptr::null();
     }
-    let array: u64 = field!(Probed, fdt as *const u8, fdt_fd);
-    let file: u64 = Probed::read((array + u64::from(fd) * 8) as *const u8, 0);
-    if file == 0 { core::ptr::null() } else { of_file(file as *const u8) }
+    address(Probed::read(address(array + u64::from(fd) * 8), 0))
 }
 
-/// Protocol of the socket behind a descriptor of the current process that is known to be one; whatever it says otherwise must be
-/// looked at with [`of_descriptor`]. In half as many reads.
+/// A task's open files: how many descriptors there are, and the array behind them.
 #[inline(always)]
-pub(crate) fn protocol_of_descriptor(fd: u32) -> u16 {
-    let array = if constant!(TUNING.task_btf) != 0 {
-        descriptors::<Typed>(task::current_typed())
-    } else {
-        descriptors::<Probed>(task::current_address())
-    };
-    let file: u64 = Probed::read(array.wrapping_add(u64::from(fd) * 8) as *const u8, 0);
-    let socket: u64 = field!(Probed, file as *const u8, file_private);
-    let sk: u64 = field!(Probed, socket as *const u8, socket_sk);
-    protocol(sk as *const u8)
-}
-
-/// The array of a task's open files.
-#[inline(always)]
-fn descriptors<A: Access>(task: *const u8) -> u64 {
+fn files<A: Access>(task: *const u8) -> (u32, u64) {
     let files: u64 = field!(A, task, task_files);
-    let fdt: u64 = field!(A, files as *const u8, files_fdt);
-    field!(A, fdt as *const u8, fdt_fd)
+    let fdt: u64 = field!(A, address(files), files_fdt);
+    (field!(A, address(fdt), fdt_max), field!(A, address(fdt), fdt_fd))
 }
 
 /// The socket that stands in the port table for `sk`: of a multipath one the TCP socket that it has made for itself.
@@ -92,17 +93,23 @@ pub(crate) fn on_port(sk: *const u8) -> *const u8 {
 /// Inode of the socket's file; 0 for orphans and for sockets of the kernel, whose null pointers read as zero.
 #[inline(always)]
 pub(crate) fn inode<A: Access>(sk: *const u8) -> u64 {
-    let socket = A::read::<u64>(sk, constant!(OFFSETS.sk_socket)) as *const u8;
-    let file = A::read::<u64>(socket, constant!(OFFSETS.socket_file)) as *const u8;
-    let inode = A::read::<u64>(file, constant!(OFFSETS.file_inode)) as *const u8;
+    let socket = address(field!(A, sk, sk_socket));
+    let file = address(field!(A, socket, socket_file));
+    let inode = address(field!(A, file, file_inode));
     field!(A, inode, inode_ino)
 }
 
 /// Inode number of the network namespace.
 #[inline(always)]
 pub(crate) fn netns<A: Access>(sk: *const u8) -> u32 {
-    let net = A::read::<u64>(sk, constant!(OFFSETS.skc_net)) as *const u8;
+    let net = address(field!(A, sk, skc_net));
     field!(A, net, net_inum)
+}
+
+/// A pointer that was read.
+#[inline(always)]
+fn address(pointer: u64) -> *const u8 {
+    pointer as *const u8
 }
 
 /// Whether the protocol's ports are recorded in the UDP tables.

@@ -37,14 +37,35 @@ pub(crate) trait Table {
     /// Enters a value, over what was there of the key before.
     #[inline(always)]
     fn insert(key: u64, value: &Self::Value) {
-        let Some(bucket) = Self::bucket(key) else { return Self::spill(ptr::null_mut(), key, value) };
-        let Some(way) = way(bucket, key).or_else(|| room(bucket, key)) else {
-            return Self::spill(bucket, key, value);
+        Self::insert_unless(key, value, |_| false);
+    }
+
+    /// [`Self::insert`], unless what was there is good enough.
+    #[inline(always)]
+    fn insert_unless(key: u64, value: &Self::Value, is_good: impl Fn(&Self::Value) -> bool) {
+        // SAFETY: a map value, of a key that is the caller's alone.
+        let has_good = |value: *mut Self::Value| is_good(unsafe { &*value });
+        let Some(bucket) = Self::bucket(key) else {
+            if !Self::SPILL.get_ptr_mut(key).is_some_and(has_good) {
+                Self::spill(ptr::null_mut(), key, value);
+            }
+            return;
         };
-        if has_spilled(bucket) {
-            // It may have found no room before.
-            Self::unspill(bucket, key);
-        }
+        let way = match way(bucket, key) {
+            Some(way) if has_good(Place { bucket, way }.value()) => return,
+            Some(way) => Some(way),
+            None => {
+                if has_spilled(bucket) {
+                    // It may have found no room before.
+                    if Self::SPILL.get_ptr_mut(key).is_some_and(has_good) {
+                        return;
+                    }
+                    Self::unspill(bucket, key);
+                }
+                room(bucket, key)
+            }
+        };
+        let Some(way) = way else { return Self::spill(bucket, key, value) };
         let place = Place { bucket, way };
         // SAFETY: the way is this key's.
         unsafe {

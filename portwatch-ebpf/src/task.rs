@@ -6,7 +6,7 @@ use aya_ebpf::helpers::{
 };
 use portwatch_common::Task;
 
-use crate::field::{Access, Probed, Typed, field, present};
+use crate::field::{Access, Probed, Typed, field};
 use crate::maps::constant;
 
 /// The task that runs now.
@@ -46,7 +46,7 @@ fn by_fields(current: *const u8) -> Task {
 /// Id of the task's cgroup v2, as `bpf_get_current_cgroup_id` tells it.
 #[inline(always)]
 fn cgroup(task: *const u8) -> u64 {
-    if !present!(task_cgroups) || !present!(cgroups_default) || !present!(cgroup_kn) || !present!(kernfs_id) {
+    if constant!(TUNING.cgroups) == 0 {
         return 0;
     }
     let all: u64 = field!(Typed, task, task_cgroups);
@@ -72,18 +72,23 @@ pub(crate) fn of(task: *const u8) -> Task {
 /// Threads are known by their process: start time and name are those of the thread group's leader.
 #[inline(always)]
 fn describe<A: Access>(task: *const u8, facts: &mut Task) {
-    let leader: *const u8 = leader::<A>(task);
+    // Most often the thread is the leader, which the verifier knows better than a pointer that was read.
+    if facts.tgid == facts.tid { name::<A>(task, facts) } else { name::<A>(leader::<A>(task), facts) }
+}
+
+#[inline(always)]
+fn name<A: Access>(leader: *const u8, facts: &mut Task) {
     facts.start_ns = field!(A, leader, task_start);
-    let comm = constant!(OFFSETS.task_comm);
-    let low: u64 = A::read(leader, comm);
-    let high: u64 = A::read(leader, comm + 8);
+    let low: u64 = field!(A, leader, task_comm);
+    let high: u64 = field!(A, leader, task_comm, 1);
     // SAFETY: as long as the name, which is aligned for it. By bytes it would be sixteen stores.
     unsafe { (&raw mut facts.comm).cast::<[u64; 2]>().write([low, high]) };
 }
 
 #[inline(always)]
 fn leader<A: Access>(task: *const u8) -> *const u8 {
-    A::read::<u64>(task, constant!(OFFSETS.task_leader)) as *const u8
+    let leader: u64 = field!(A, task, task_leader);
+    leader as *const u8
 }
 
 /// The current task as a plain address, for pointer chases.

@@ -11,8 +11,7 @@ use aya_ebpf::programs::{FEntryContext, FExitContext};
 use portwatch_common::record::{found_by, function, how, operation};
 
 use crate::assign::{Earlier, Given, record, record_apart};
-use crate::field::{Access, Probed, Typed, field, function_argument as number};
-use crate::maps::constant;
+use crate::field::{Probed, Typed, field, function_argument as number};
 use crate::sock::{self, IPPROTO_SCTP, IPPROTO_TCP, TCP_LISTEN};
 use crate::twin::{self, Hook, Role};
 use crate::{attempt, call, emit, refuse, release, sctp};
@@ -200,8 +199,8 @@ pub(crate) fn bind6(ctx: FExitContext) -> i32 {
 
 #[inline(always)]
 fn sctp_bind(ctx: &FExitContext) {
-    let sk = Typed::read::<u64>(ctx.arg(0), constant!(OFFSETS.socket_sk)) as *const u8;
-    let protocol: u16 = field!(Typed, sk, sk_protocol);
+    let sk: u64 = field!(Typed, ctx.arg(0), socket_sk);
+    let protocol: u16 = field!(Typed, sk as *const u8, sk_protocol);
     if protocol != IPPROTO_SCTP {
         return;
     }

@@ -13,7 +13,7 @@ use portwatch_common::record::{how, operation};
 use super::registers::{self, syscall};
 use crate::assign::{Earlier, Given, record_apart};
 use crate::field::{Probed, field, number};
-use crate::sock::{self, AF_INET, AF_INET6, IPPROTO_SCTP, IPPROTO_TCP};
+use crate::sock::{self, AF_INET, AF_INET6, IPPROTO_SCTP};
 use crate::twin::{self, Hook, is_missed};
 use crate::{attempt, refuse, release};
 
@@ -154,7 +154,7 @@ fn refused(sk: *const u8, port: u16, operation: u8) {
 #[inline(always)]
 fn connect_ends(registers: *const u8, result: i64) {
     let is_of_udp = result == 0 || result == -EAGAIN;
-    if is_of_udp && sock::protocol_of_descriptor(registers::argument(registers, 0) as u32) != IPPROTO_TCP {
+    if is_of_udp && !sock::is_stream_descriptor(registers::argument(registers, 0) as u32) {
         autobind_ends(registers, result);
     }
 }

@@ -80,6 +80,13 @@ impl Kernel {
         self.btf.has_enumerator("BPF_FUNC_get_func_arg")
     }
 
+    /// Whether a task's cgroup can be read.
+    #[must_use]
+    pub fn has_cgroups(&self) -> bool {
+        let Offsets { task_cgroups, cgroups_default, cgroup_kn, kernfs_id, .. } = self.offsets;
+        [task_cgroups, cgroups_default, cgroup_kn, kernfs_id].iter().all(|&offset| offset != ABSENT)
+    }
+
     /// Whether programs may exchange words atomically: 5.12 on, and on arm64, where compiling it came later, 5.19 on. Told by
     /// what came with or after it.
     #[must_use]

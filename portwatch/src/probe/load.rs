@@ -82,6 +82,7 @@ pub(super) fn load(backend: Backend, kernel: &Kernel, sizes: Sizes) -> Result<Eb
         preempts: u32::from(kernel.preempts),
         bucket_bits: room.bucket_bits,
         function_arguments: u32::from(kernel.has_function_arguments()),
+        cgroups: u32::from(kernel.has_cgroups()),
     };
     let offsets: &Offsets = &kernel.offsets;
     EbpfLoader::new()

@@ -1,10 +1,11 @@
 //! The kernel-side object: built in, or replaced by a developer's own.
 
-use std::borrow::Cow;
 use std::{env, fs, io};
 
 use object::elf::SHF_EXECINSTR;
 use object::{File, Object as _, ObjectSection as _, SectionFlags};
+use portwatch_common::Offsets;
+use portwatch_common::marks::MARK;
 use sha2::{Digest, Sha256};
 
 use super::Kernel;
@@ -23,30 +24,55 @@ static BUILT_IN: &[u8] =
 ///
 /// # Errors
 /// When [`OVERRIDE`] names a file that cannot be read.
-pub fn bytes(kernel: &Kernel) -> io::Result<Cow<'static, [u8]>> {
+pub fn bytes(kernel: &Kernel) -> io::Result<Vec<u8>> {
     let bytes = match env::var_os(OVERRIDE) {
-        Some(path) => fs::read(path).map(Cow::Owned)?,
-        None => Cow::Borrowed(BUILT_IN),
+        Some(path) => fs::read(path)?,
+        None => BUILT_IN.to_vec(),
     };
-    Ok(if kernel.has_atomic_exchange() { bytes } else { Cow::Owned(without_exchange(bytes.into_owned())) })
+    Ok(fitted(bytes, &kernel.offsets, kernel.has_atomic_exchange()))
 }
 
-/// Puts plain additions, which every kernel has, in place of atomic exchanges. Older kernels refuse a program for these even
-/// where it never comes to them, and there it never does: see `Tuning::bucket_bits`.
-fn without_exchange(mut object: Vec<u8>) -> Vec<u8> {
+/// The same program for a kernel: with its offsets, and without what it does not have.
+fn fitted(mut object: Vec<u8>, offsets: &Offsets, has_exchange: bool) -> Vec<u8> {
     for (start, length) in code(&object) {
         for instruction in object[start..start + length].chunks_exact_mut(INSTRUCTION) {
-            if instruction[0] == ATOMIC && matches!(instruction[4], EXCHANGE | COMPARE_EXCHANGE) {
-                instruction[4..].fill(0);
+            put_offset(instruction, offsets);
+            if !has_exchange {
+                put_addition(instruction);
             }
         }
     }
     object
 }
 
+/// Puts a field's offset in place of its mark. What the kernel does not have stays: the program does not come to it, and if it
+/// did the verifier would refuse so long a way.
+fn put_offset(instruction: &mut [u8], offsets: &Offsets) {
+    let offset = i16::from_le_bytes([instruction[2], instruction[3]]);
+    if instruction[0] & !SIZES != LOAD {
+        return;
+    }
+    let Some((field, words)) = MARK.read(offset) else { return };
+    let place = offsets.at(field).and_then(|value| value.checked_add(words as u32 * 8));
+    if let Some(place) = place.and_then(|place| i16::try_from(place).ok()) {
+        instruction[2..4].copy_from_slice(&place.to_le_bytes());
+    }
+}
+
+/// Puts a plain addition, which every kernel has, in place of an atomic exchange. Older kernels refuse a program for one even
+/// where it never comes to it, and there it never does: see `Tuning::bucket_bits`.
+fn put_addition(instruction: &mut [u8]) {
+    if instruction[0] == ATOMIC && matches!(instruction[4], EXCHANGE | COMPARE_EXCHANGE) {
+        instruction[4..].fill(0);
+    }
+}
+
 /// Bytes of an instruction of BPF: operation, registers, two bytes of offset, four of a number, which of an atomic operation
 /// says which.
 const INSTRUCTION: usize = 8;
+/// BPF_LDX | BPF_MEM, of any of the sizes.
+const LOAD: u8 = 0x61;
+const SIZES: u8 = 0x18;
 /// BPF_STX | BPF_ATOMIC | BPF_DW
 const ATOMIC: u8 = 0xdb;
 /// BPF_XCHG
@@ -74,25 +100,53 @@ pub fn built_in_hash() -> String {
 mod tests {
     use super::*;
 
+    /// Pairs of instructions that are not the same, before and after.
+    fn changed(before: &[u8], after: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let programs: usize = code(before).iter().map(|(_, length)| length).sum();
+        assert!(programs > 0 && before.len() == after.len());
+        let pairs = code(before).into_iter().flat_map(|(start, length)| {
+            before[start..start + length].chunks(8).zip(after[start..start + length].chunks(8))
+        });
+        let pairs: Vec<_> = pairs.filter(|(old, new)| old != new).collect();
+        let bytes = |pairs: &[(&[u8], &[u8])]| -> usize {
+            pairs.iter().map(|(old, new)| old.iter().zip(*new).filter(|(old, new)| old != new).count()).sum()
+        };
+        let all = before.iter().zip(after).filter(|(old, new)| old != new).count();
+        assert_eq!(all, bytes(&pairs), "nothing but instructions has changed");
+        pairs.into_iter().map(|(old, new)| (old.to_vec(), new.to_vec())).collect()
+    }
+
     #[test]
     fn no_exchange_is_left_and_nothing_else_has_changed() {
-        let (before, after) = (BUILT_IN, without_exchange(BUILT_IN.to_vec()));
-        let mut replaced = 0;
-        for (start, length) in code(before) {
-            let pairs = before[start..start + length].chunks(8).zip(after[start..start + length].chunks(8));
-            for (old, new) in pairs.filter(|(old, new)| old != new) {
-                assert_eq!((old[0], &old[..4]), (ATOMIC, &new[..4]), "the place stays");
-                assert_eq!(new[4..], [0; 4], "an addition");
-                replaced += 1;
-            }
+        let after = fitted(BUILT_IN.to_vec(), &Offsets::UNKNOWN, false);
+        let changed = changed(BUILT_IN, &after);
+        assert!(!changed.is_empty(), "the object has exchanges");
+        for (old, new) in changed {
+            assert_eq!((old[0], &old[..4]), (ATOMIC, &new[..4]), "the place stays");
+            assert_eq!(new[4..], [0; 4], "an addition");
         }
-        assert!(replaced > 0, "the object has exchanges");
-        let changed = before.iter().zip(&after).filter(|(old, new)| old != new).count();
-        assert!(changed <= replaced * 4 && before.len() == after.len());
+    }
+
+    #[test]
+    fn every_mark_gives_way_to_the_offset_of_its_field() {
+        let mut next = 0;
+        let offsets = Offsets::resolve(|_| {
+            next += 16;
+            next - 16
+        });
+        let after = fitted(BUILT_IN.to_vec(), &offsets, true);
+        let changed = changed(BUILT_IN, &after);
+        assert!(!changed.is_empty(), "the object has marks");
+        for (old, new) in changed {
+            let offset = |instruction: &[u8]| i16::from_le_bytes([instruction[2], instruction[3]]);
+            let (field, words) = MARK.read(offset(&old)).expect("a mark");
+            assert_eq!(usize::try_from(offset(&new)).unwrap(), field / 4 * 16 + words * 8);
+            assert_eq!((&old[..2], &old[4..]), (&new[..2], &new[4..]), "the rest stays");
+        }
     }
 
     #[test]
     fn what_is_no_object_stays_as_it_is() {
-        assert_eq!(without_exchange(b"not an object".to_vec()), b"not an object");
+        assert_eq!(fitted(b"not an object".to_vec(), &Offsets::UNKNOWN, false), b"not an object");
     }
 }
