@@ -12,7 +12,7 @@ pub const MARK: Mark = Mark(0x4000);
 /// Room for the place of the field in [`Offsets`].
 const FIELD_BITS: usize = 9;
 /// Room for the words after it.
-const WORD_BITS: usize = 2;
+const WORD_BITS: usize = 3;
 
 const _: () = assert!(size_of::<Offsets>() <= 1 << FIELD_BITS);
 

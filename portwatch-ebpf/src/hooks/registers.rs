@@ -2,7 +2,7 @@
 
 use aya_ebpf::programs::BtfTracePointContext;
 
-use crate::field::{Access, Probed, Typed, field, present};
+use crate::field::{Probed, Typed, field, present};
 use crate::maps::constant;
 use crate::task;
 
@@ -43,16 +43,18 @@ pub(super) fn number(ctx: &BtfTracePointContext) -> u32 {
 
 /// Argument 0, 1 or 4 of the call.
 #[inline(always)]
-pub(super) fn argument(registers: *const u8, which: u32) -> u64 {
+pub(super) fn argument(ctx: &BtfTracePointContext, which: u32) -> u64 {
     match which {
-        0 => field!(Probed, registers, regs_argument_0),
+        0 => field!(Typed, ctx.arg(0), regs_argument_0),
         #[cfg(bpf_target_arch = "x86_64")]
-        1 => field!(Probed, registers, regs_argument_1),
+        1 => field!(Typed, ctx.arg(0), regs_argument_1),
         #[cfg(bpf_target_arch = "x86_64")]
-        _ => field!(Probed, registers, regs_argument_4),
+        _ => field!(Typed, ctx.arg(0), regs_argument_4),
         // One after the other, from the first.
         #[cfg(bpf_target_arch = "aarch64")]
-        _ => Probed::read(registers, constant!(OFFSETS.regs_argument_1) + which * 8),
+        1 => field!(Typed, ctx.arg(0), regs_argument_1, 1),
+        #[cfg(bpf_target_arch = "aarch64")]
+        _ => field!(Typed, ctx.arg(0), regs_argument_4, 4),
     }
 }
 

@@ -12,7 +12,7 @@ use portwatch_common::record::{how, operation};
 
 use super::registers::{self, syscall};
 use crate::assign::{Earlier, Given, record_apart};
-use crate::field::{Probed, field, number};
+use crate::field::{Probed, field};
 use crate::sock::{self, AF_INET, AF_INET6, IPPROTO_SCTP};
 use crate::twin::{self, Hook, is_missed};
 use crate::{attempt, refuse, release};
@@ -62,31 +62,30 @@ fn ends(ctx: &BtfTracePointContext, call: u32) {
     if registers::is_of_32_bits() {
         return;
     }
-    let registers = number(ctx, 0) as *const u8;
     match call {
-        syscall::BIND => bind_ends(registers, result),
-        syscall::LISTEN => listen_ends(registers, result),
-        syscall::CONNECT => connect_ends(registers, result),
+        syscall::BIND => bind_ends(ctx, result),
+        syscall::LISTEN => listen_ends(ctx, result),
+        syscall::CONNECT => connect_ends(ctx, result),
         // send() on a connection, the common case, names no address.
-        syscall::SENDTO if registers::argument(registers, 4) == 0 => {}
-        syscall::SENDTO => autobind_ends(registers, result),
+        syscall::SENDTO if registers::argument(ctx, 4) == 0 => {}
+        syscall::SENDTO => autobind_ends(ctx, result),
         // The header, of several messages the first, begins with the address.
-        _ if user::<u64>(registers::argument(registers, 1), 0) == 0 => {}
-        _ => autobind_ends(registers, result),
+        _ if user::<u64>(registers::argument(ctx, 1), 0) == 0 => {}
+        _ => autobind_ends(ctx, result),
     }
 }
 
 /// `bind(int fd, struct sockaddr *umyaddr, int addrlen)`
 #[inline(always)]
-fn bind_ends(registers: *const u8, result: i64) {
+fn bind_ends(ctx: &BtfTracePointContext, result: i64) {
     if result != 0 && result != -EADDRINUSE {
         return;
     }
-    let sk = sock::of_descriptor(registers::argument(registers, 0) as u32);
+    let sk = sock::of_descriptor(registers::argument(ctx, 0) as u32);
     if sk.is_null() {
         return;
     }
-    let address = registers::argument(registers, 1);
+    let address = registers::argument(ctx, 1);
     if result == 0 {
         bound(sock::on_port(sk), address);
     } else if sock::has_ports(sock::protocol(sk)) {
@@ -129,11 +128,11 @@ fn wants(address: u64) {
 
 /// `listen(int fd, int backlog)`
 #[inline(always)]
-fn listen_ends(registers: *const u8, result: i64) {
+fn listen_ends(ctx: &BtfTracePointContext, result: i64) {
     if result != -EADDRINUSE {
         return;
     }
-    let sk = sock::of_descriptor(registers::argument(registers, 0) as u32);
+    let sk = sock::of_descriptor(registers::argument(ctx, 0) as u32);
     if !sk.is_null() && sock::has_ports(sock::protocol(sk)) {
         refused(sk, field!(Probed, sk, skc_num), operation::LISTEN);
     }
@@ -152,17 +151,17 @@ fn refused(sk: *const u8, port: u16, operation: u8) {
 
 /// `connect(int fd, …)`. A TCP client was noted when the kernel was about to choose its port; it is most of those who come here.
 #[inline(always)]
-fn connect_ends(registers: *const u8, result: i64) {
+fn connect_ends(ctx: &BtfTracePointContext, result: i64) {
     let is_of_udp = result == 0 || result == -EAGAIN;
-    if is_of_udp && !sock::is_stream_descriptor(registers::argument(registers, 0) as u32) {
-        autobind_ends(registers, result);
+    if is_of_udp && !sock::is_stream_descriptor(registers::argument(ctx, 0) as u32) {
+        autobind_ends(ctx, result);
     }
 }
 
 /// `connect(int fd, …)`, `sendto(int fd, …)` and the like: for UDP, which comes to a port by these if it has none.
 #[inline(always)]
-fn autobind_ends(registers: *const u8, result: i64) {
-    let sk = sock::of_descriptor(registers::argument(registers, 0) as u32);
+fn autobind_ends(ctx: &BtfTracePointContext, result: i64) {
+    let sk = sock::of_descriptor(registers::argument(ctx, 0) as u32);
     if sk.is_null() {
         return;
     }
