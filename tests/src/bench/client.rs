@@ -1,5 +1,5 @@
 //! A TCP client that is no socket of the kernel: it writes its packets itself. To whoever watches ports the server's half of
-//! such a connection is all there is.
+//! such a connection is all there is. It has few calls, and none that a watcher would look into: no address is named in them.
 
 use std::mem;
 use std::net::Ipv4Addr;
@@ -7,8 +7,9 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use rustix::io::{read, write};
+use rustix::net::connect;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
-use rustix::net::{RecvFlags, SendFlags, recv, sendto};
 
 const SERVER: Ipv4Addr = Ipv4Addr::LOCALHOST;
 /// Reserved for documents: nobody has it, so what is sent to it over loopback is only seen by the packet socket.
@@ -28,7 +29,7 @@ const LOOPBACK: i32 = 1;
 pub(super) struct Client {
     /// Sends whole IP packets.
     out: OwnedFd,
-    /// Sees all that passes loopback.
+    /// Sees on loopback how the server begins a connection, and nothing else: to read only to throw away would be measured.
     back: OwnedFd,
     server_port: u16,
     /// Its end of the present connection.
@@ -43,9 +44,12 @@ impl Client {
     pub(super) fn new(server_port: u16) -> Result<Self> {
         route_to_client().context("a route to the client's address")?;
         let out = open(libc::AF_INET, libc::SOCK_RAW, libc::IPPROTO_RAW)?;
-        let protocol = (libc::ETH_P_IP as u16).to_be();
-        let back = open(libc::AF_PACKET, libc::SOCK_DGRAM, i32::from(protocol))?;
-        listen_on_loopback(&back, protocol)?;
+        // Once, instead of an address with every packet. Of the headers it changes nothing.
+        connect(&out, &rustix::net::SocketAddrV4::new(SERVER, 0)).context("connecting a raw socket")?;
+        // Without a protocol it is deaf: nothing comes in past the filter.
+        let back = open(libc::AF_PACKET, libc::SOCK_DGRAM, 0)?;
+        admit_beginnings(&back, server_port)?;
+        listen_on_loopback(&back)?;
         set_socket_timeout(&back, Timeout::Recv, Some(Duration::from_secs(5)))?;
         Ok(Self { out, back, server_port, port: FIRST_PORT, own: 0, theirs: 0 })
     }
@@ -75,8 +79,8 @@ impl Client {
 
     fn send(&self, flags: u8) -> Result<()> {
         let packet = packet(self.port, self.server_port, self.own, self.theirs, flags);
-        let to = rustix::net::SocketAddrV4::new(SERVER, 0);
-        sendto(&self.out, &packet, SendFlags::empty(), &to).context("sending a packet")?;
+        // Not send(): that is sendto() without an address, which a watcher has to tell from the others.
+        write(&self.out, &packet).context("sending a packet")?;
         Ok(())
     }
 
@@ -84,7 +88,7 @@ impl Client {
     fn answer(&self) -> Result<u32> {
         let mut bytes = [0; 128];
         loop {
-            let (length, _) = recv(&self.back, &mut bytes, RecvFlags::empty())
+            let length = read(&self.back, &mut bytes)
                 .with_context(|| format!("no answer from port {}", self.server_port))?;
             if let Some(sequence) = begun(&bytes[..length], self.port) {
                 return Ok(sequence);
@@ -127,7 +131,8 @@ fn checksum(tcp: &[u8]) -> u16 {
     !(sum as u16)
 }
 
-/// The sequence number of a packet that begins the connection to this port of the client's.
+/// The sequence number of a packet that begins the connection to this port of the client's. The filter knows no port of the
+/// client's: it would have to be another for every connection.
 fn begun(packet: &[u8], port: u16) -> Option<u32> {
     let tcp = packet.get(IP_HEADER..)?;
     let is_ours = tcp.get(2..4)? == port.to_be_bytes() && tcp.get(13)? & (SYN | ACK) == SYN | ACK;
@@ -142,8 +147,36 @@ fn open(family: i32, kind: i32, protocol: i32) -> Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(raw) })
 }
 
+/// Of what is sent to a socket that sees packets from the IP header on, only the server's part in a beginning is kept.
+fn admit_beginnings(socket: &impl AsRawFd, server_port: u16) -> Result<()> {
+    use libc::{BPF_ABS, BPF_B, BPF_H, BPF_JEQ, BPF_JMP, BPF_K, BPF_LD, BPF_RET};
+    let load = |width, at: usize| step(BPF_LD | BPF_ABS | width, at as u32, 0);
+    // Neither side sends IP options, nor does the client offer ECN, which would be a flag more.
+    let mut steps = [
+        load(BPF_H, IP_HEADER),
+        step(BPF_JMP | BPF_JEQ | BPF_K, u32::from(server_port), 3),
+        load(BPF_B, IP_HEADER + 13),
+        step(BPF_JMP | BPF_JEQ | BPF_K, u32::from(SYN | ACK), 1),
+        step(BPF_RET | BPF_K, u32::MAX, 0),
+        step(BPF_RET | BPF_K, 0, 0),
+    ];
+    let filter = libc::sock_fprog { len: steps.len() as u16, filter: steps.as_mut_ptr() };
+    let length = size_of_val(&filter) as libc::socklen_t;
+    let (level, name) = (libc::SOL_SOCKET, libc::SO_ATTACH_FILTER);
+    // SAFETY: the kernel copies the steps, as many as is said; they and what points to them outlive the call.
+    let set =
+        unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, (&raw const filter).cast(), length) };
+    ensure!(set == 0, "attaching a filter: {}", std::io::Error::last_os_error());
+    Ok(())
+}
+
+/// Of a filter; where it is a comparison that fails, so many of the next are left out.
+fn step(code: u32, operand: u32, skipped: u8) -> libc::sock_filter {
+    libc::sock_filter { code: code as u16, jt: 0, jf: skipped, k: operand }
+}
+
 /// Without what goes out: over loopback all of it comes in.
-fn listen_on_loopback(socket: &OwnedFd, protocol: u16) -> Result<()> {
+fn listen_on_loopback(socket: &OwnedFd) -> Result<()> {
     let yes = 1_i32;
     let length = size_of::<i32>() as libc::socklen_t;
     let (level, name) = (libc::SOL_PACKET, libc::PACKET_IGNORE_OUTGOING);
@@ -153,7 +186,7 @@ fn listen_on_loopback(socket: &OwnedFd, protocol: u16) -> Result<()> {
     // SAFETY: sockaddr_ll is plain data for which all zeroes is a valid value.
     let mut at: libc::sockaddr_ll = unsafe { mem::zeroed() };
     at.sll_family = libc::AF_PACKET as u16;
-    at.sll_protocol = protocol;
+    at.sll_protocol = (libc::ETH_P_IP as u16).to_be();
     at.sll_ifindex = LOOPBACK;
     let length = size_of_val(&at) as libc::socklen_t;
     // SAFETY: the address is as long as is said and outlives the call.
@@ -190,6 +223,8 @@ fn route_to_client() -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::net::UnixDatagram;
+
     use super::*;
 
     #[test]
@@ -205,5 +240,26 @@ mod tests {
         assert_eq!(begun(&answer, 1_026), None);
         assert_eq!(begun(&packet(1_000, 1_025, 77, 1, ACK), 1_025), None);
         assert_eq!(begun(&answer[..30], 1_025), None);
+    }
+
+    /// A socket of this family, too, sees what is sent to it from the first byte on, and asks nobody for permission.
+    #[test]
+    fn only_beginnings_pass_the_filter() {
+        let (sender, receiver) = UnixDatagram::pair().unwrap();
+        receiver.set_nonblocking(true).unwrap();
+        admit_beginnings(&receiver, 1_000).unwrap();
+        let passes = |bytes: &[u8]| {
+            // Some kernels tell the sender of a packet that was dropped.
+            let _ = sender.send(bytes);
+            receiver.recv(&mut [0; 128]).is_ok_and(|length| length == bytes.len())
+        };
+        let answer = packet(1_000, 1_025, 77, 1, SYN | ACK);
+        assert!(passes(&answer));
+        assert!(!passes(&answer[..30]));
+        assert!(!passes(&packet(1_001, 1_025, 77, 1, SYN | ACK)));
+        for flags in [SYN, ACK, FIN | ACK] {
+            assert!(!passes(&packet(1_000, 1_025, 77, 1, flags)));
+        }
+        assert!(passes(&answer));
     }
 }
