@@ -129,11 +129,11 @@ pub(crate) fn run(args: &Args) -> Result<i32> {
         let is_measured =
             rows.iter().any(|(row, backends)| bench::is_measured(row.arch, row.series, backends));
         let cells = lane_3(rows, &mut score);
+        documents(args, &cells, &mut score);
         if is_measured {
             println!("  instructions, against xtask/bench-limits.toml");
             score.judge("instructions", bench::check_instructions().map(|said| println!("    {said}")));
         }
-        documents(args, &cells, &mut score);
     }
     if args.wants_lane(4) {
         println!("lane 4: real services");
