@@ -32,6 +32,7 @@ pub(crate) fn run(program: &Path, watchers: &[Watcher], only: &[String], effort:
     ensure!(!operations.is_empty(), "no operation is called so");
     if init::has_machine() {
         slab::keep_pages()?;
+        OPERATIONS[0].warm_up(effort).context("warming up")?;
     }
     let mut all_measured = true;
     for watcher in watchers.iter().take_while(|_| say::is_read()) {

@@ -11,6 +11,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_
 use rustix::time::ClockId;
 
 use super::client::Client;
+use super::measure::{Effort, measure};
 use super::round::{Round, Taken};
 
 /// Below the range, so that no client is ever given it.
@@ -21,11 +22,21 @@ const WAKING: u32 = 4;
 /// A report waits for more of its kind for a second at most.
 const REPORTED: Duration = Duration::from_secs(3);
 
+/// Rounds before anything is measured.
+const WARM_UP: usize = 30;
+
 /// Something that asks for a port.
 pub(super) struct Operation {
     pub(super) name: &'static str,
     /// Does it as long as the round is; returns what that took.
     pub(super) repeat: fn(Round) -> Result<Taken>,
+}
+
+impl Operation {
+    /// Does it until the kernel has come to rest: on Linux 6.1 a connection is dearer by a hundredth for the first few thousand.
+    pub(super) fn warm_up(&self, effort: Effort) -> Result<()> {
+        measure(self, None, Effort { rounds: WARM_UP, ..effort }).map(drop)
+    }
 }
 
 const fn operation(name: &'static str, repeat: fn(Round) -> Result<Taken>) -> Operation {

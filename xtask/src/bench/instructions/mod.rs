@@ -43,9 +43,12 @@ pub(super) fn section(args: &Args) -> Result<Section> {
         let watchers: Vec<String> =
             std::iter::once(NONE.to_owned()).chain(own).chain(peers.commands.iter().cloned()).collect();
         let measured = machine::measure(series, &watchers, &peers.files, Effort::WHOLE)?;
-        writeln!(section.text, "{}", table::whole(&measured)?)?;
         let verdicts = limits.targets(&measured)?;
-        writeln!(section.text, "{}", table::targets(&verdicts))?;
+        let text = format!("{}\n{}", table::whole(&measured)?, table::targets(&verdicts));
+        println!("{text}");
+        if args.update_docs {
+            document::update(&format!("instructions-{series}"), &text)?;
+        }
         section.faults.extend(measured.faults());
         section.faults.extend(verdicts.into_iter().filter_map(|verdict| verdict.fault(&measured.release)));
         if args.update_limits {
