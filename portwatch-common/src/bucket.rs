@@ -15,8 +15,15 @@ pub struct Bucket<V> {
 /// Entries of one bucket: a power of two.
 pub const WAYS: usize = 4;
 
-/// The bucket of a key in a table of `1 << bits` of them, where `bits` is not 0.
+/// What [`bucket_of`] must know of a table of `1 << bits` buckets, where `bits` is not 0.
+#[must_use]
+pub const fn shift_of(bits: u32) -> u32 {
+    u64::BITS - bits
+}
+
+/// The bucket of a key in a table; `shift` is from [`shift_of`].
 #[inline(always)]
-pub const fn bucket_of(key: u64, bits: u32) -> u32 {
-    (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - bits)) as u32
+#[must_use]
+pub const fn bucket_of(key: u64, shift: u32) -> u32 {
+    (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> shift) as u32
 }

@@ -1,4 +1,4 @@
-//! Indices into the per-CPU `COUNTERS` array: what was seen and, above all, what was lost.
+//! Indices of the counters of a [`crate::Cpu`]: what was seen and, above all, what was lost.
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $constant:ident = $index:literal, $name:literal;)*) => {

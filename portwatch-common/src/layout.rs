@@ -19,7 +19,8 @@ const _: () = {
     assert!(size_of::<LastOwner>() == 120 && align_of::<LastOwner>() == 8);
     assert!(size_of::<ProcessKey>() == 16 && align_of::<ProcessKey>() == 8);
     assert!(size_of::<Recent>() == 24 && align_of::<Recent>() == 8);
+    assert!(size_of::<Cpu>() == 24 + 8 * crate::counter::COUNT as usize && align_of::<Cpu>() == 8);
     assert!(size_of::<Attempt>() == 48 + 2 * 192 && align_of::<Attempt>() == 8);
     assert!(size_of::<Call>() == 16 && align_of::<Call>() == 8);
-    assert!(size_of::<Tuning>() == 24 && align_of::<Tuning>() == 4);
+    assert!(size_of::<Tuning>() == 20 && align_of::<Tuning>() == 4);
 };

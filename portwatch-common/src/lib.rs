@@ -18,6 +18,6 @@ pub mod record;
 pub use bucket::Bucket;
 pub use offsets::Offsets;
 pub use record::{
-    Assignment, Attempt, Call, Holder, LastOwner, PortKey, Process, ProcessKey, Recent, Refusal, Socket,
+    Assignment, Attempt, Call, Cpu, Holder, LastOwner, PortKey, Process, ProcessKey, Recent, Refusal, Socket,
     Task, Tuning,
 };

@@ -16,8 +16,8 @@ pub const LAST: &str = "LAST";
 pub const LAST_SPILL: &str = "LAST_SPILL";
 /// Processes already announced to user space → when they ended, on the boot clock; 0 for those that run.
 pub const PROCESS: &str = "PROCESS";
-/// Per-CPU counters, indexed by [`crate::counter`].
-pub const COUNTERS: &str = "COUNTERS";
+/// One [`crate::Cpu`] for each: what it has counted, and who came last.
+pub const CPUS: &str = "CPUS";
 /// The ring buffer: refusals, their holders, new processes.
 pub const EVENTS: &str = "EVENTS";
 

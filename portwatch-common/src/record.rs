@@ -3,6 +3,8 @@
 //! Addresses are 16 bytes in network order; an `AF_INET` address fills the first four. Times are nanoseconds on the
 //! boot clock (`CLOCK_BOOTTIME`). Ports are in host order.
 
+use crate::counter;
+
 pub use crate::code::{flag, found_by, function, how, operation, refusal_flag, tag};
 
 /// A task, as it was in the moment of the event. Identity is (`tgid`, `start_ns`).
@@ -202,7 +204,17 @@ pub struct ProcessKey {
     pub pad: u32,
 }
 
-/// The process that was given a port last on a CPU: the value of `RECENT`.
+/// What a CPU keeps for itself: the value of `CPUS`, whose parts are had by one lookup.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cpu {
+    /// The process that was given a port last.
+    pub recent: Recent,
+    /// By [`crate::counter`].
+    pub counters: [u64; counter::COUNT as usize],
+}
+
+/// The process that was given a port last on a CPU.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Recent {
@@ -275,10 +287,8 @@ pub struct Tuning {
     pub datagrams: u32,
     /// 1: the kernel preempts programs, so that hooks of processes have stand-ins too.
     pub preempts: u32,
-    /// `PORTS` has `1 << bucket_bits` buckets; 0: the kernel has no atomic exchange, and no table has any.
-    pub bucket_bits: u32,
-    /// 1: hooks of functions can have their arguments as plain numbers from a helper (5.17+).
-    pub function_arguments: u32,
+    /// [`crate::bucket::shift_of`] the buckets of `PORTS`; 0: the kernel has no atomic exchange, and no table has any.
+    pub bucket_shift: u32,
     /// 1: the kernel has cgroups, and every field on the way to a task's.
     pub cgroups: u32,
 }

@@ -1,10 +1,12 @@
 //! A socket was given a port: remember who asked, how and when.
 
+use core::arch::asm;
+
 use aya_ebpf::helpers::bpf_ktime_get_boot_ns;
-use portwatch_common::{Assignment, ProcessKey, Recent, Task, counter, record::how};
+use portwatch_common::{Assignment, Cpu, ProcessKey, Recent, Task, counter, record::how};
 
 use crate::field::Access;
-use crate::maps::{DATAGRAMS, PROCESS, RECENT, constant, count};
+use crate::maps::{DATAGRAMS, PROCESS, constant, count, cpu};
 use crate::{emit, ports, sctp, sock, task};
 
 const BPF_ANY: u64 = 0;
@@ -37,6 +39,12 @@ pub(crate) struct Given {
 /// In line: where protocol and way are known, all that hangs on them is settled before the program runs.
 #[inline(always)]
 pub(crate) fn record<A: Access>(sk: *const u8, key: u64, given: Given, earlier: Earlier) {
+    counted::<A>(sk, key, given, counter::assigned(given.protocol, given.how) as usize, earlier);
+}
+
+/// [`record`], by the index of its counter.
+#[inline(always)]
+fn counted<A: Access>(sk: *const u8, key: u64, given: Given, counter: usize, earlier: Earlier) {
     let Given { protocol, port, how } = given;
     let now = now();
     let assignment = Assignment {
@@ -48,15 +56,22 @@ pub(crate) fn record<A: Access>(sk: *const u8, key: u64, given: Given, earlier: 
         protocol: protocol as u8,
         how,
     };
-    count(counter::assigned(protocol, how));
+    let mut here = cpu();
+    if let Some(counter) = here.as_mut().and_then(|cpu| cpu.counters.get_mut(counter)) {
+        *counter = counter.wrapping_add(1);
+    }
     store(key, protocol, &assignment, earlier);
-    announce(&assignment.task, now);
+    announce(here, &assignment.task, now);
 }
 
 /// [`record`], for hooks that have other things on their stack, or come to pass less often than connections.
 #[inline(never)]
 pub(crate) fn record_apart<A: Access>(sk: *const u8, key: u64, given: Given, earlier: Earlier) {
-    record::<A>(sk, key, given, earlier);
+    let mut counter = counter::assigned(given.protocol, given.how) as usize;
+    // SAFETY: nothing is done. The compiler forgets that this is no more than there are counters, which the verifier cannot know,
+    // so that it is looked at.
+    unsafe { asm!("/* {counter} */", counter = inout(reg) counter, options(pure, nomem, nostack)) };
+    counted::<A>(sk, key, given, counter, earlier);
 }
 
 /// Records a socket that the start-up snapshot met in the open files of `owner`.
@@ -82,7 +97,7 @@ fn store(key: u64, protocol: u16, assignment: &Assignment, earlier: Earlier) {
         sctp::note(key, assignment);
     }
     let is_known = |record: &Assignment| earlier == Earlier::Keep && is_true(record, assignment);
-    if !is_sctp && (constant!(TUNING.datagrams) == 0 || !sock::is_datagram(protocol)) {
+    if !is_sctp && (!sock::is_datagram(protocol) || constant!(TUNING.datagrams) == 0) {
         return ports::insert_unless(key, assignment, is_known);
     }
     // SAFETY: a map value, of a socket that the caller has.
@@ -103,14 +118,14 @@ fn is_true(record: &Assignment, assignment: &Assignment) -> bool {
 /// Announces the process that runs now. A function of its own, for the sake of its caller's stack.
 #[inline(never)]
 pub(crate) fn announce_current() {
-    announce(&task::current(), now());
+    announce(cpu(), &task::current(), now());
 }
 
 /// Tells user space of a process once, while it certainly lives, so that the dead keep their names.
 #[inline(always)]
-fn announce(task: &Task, now: u64) {
+fn announce(here: Option<&mut Cpu>, task: &Task, now: u64) {
     let key = key(task);
-    if is_recent(&key, now) || PROCESS.get_ptr(key).is_some() {
+    if here.is_some_and(|cpu| is_recent(&mut cpu.recent, key, now)) || PROCESS.get_ptr(key).is_some() {
         return;
     }
     // LRU: cannot be full. Losing a race to another thread of the process announces it twice, which is harmless.
@@ -121,14 +136,12 @@ fn announce(task: &Task, now: u64) {
 /// Whether this is the process that came last on this CPU, so that it is in `PROCESS` already; a second later that is asked
 /// again, which keeps it among those that the table does not drop.
 #[inline(always)]
-fn is_recent(key: &ProcessKey, now: u64) -> bool {
-    let Some(recent) = RECENT.get_ptr_mut(0) else { return false };
-    // SAFETY: a map value of this CPU. Where another task comes between two of its words, it fits neither of the two.
-    let recent = unsafe { &mut *recent };
-    if recent.process == *key && now.wrapping_sub(recent.asked_ns) < STALE_NS {
+fn is_recent(recent: &mut Recent, key: ProcessKey, now: u64) -> bool {
+    // Where another task comes between two of the words, they fit neither of the two.
+    if recent.process == key && now.wrapping_sub(recent.asked_ns) < STALE_NS {
         return true;
     }
-    *recent = Recent { process: *key, asked_ns: now };
+    *recent = Recent { process: key, asked_ns: now };
     false
 }
 

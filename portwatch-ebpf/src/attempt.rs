@@ -5,7 +5,7 @@ use aya_ebpf::maps::{Array, HashMap};
 use portwatch_common::{Attempt, Bucket, counter, map::THREAD_BITS};
 
 use crate::maps::{ATTEMPTS, ATTEMPTS_SPILL};
-use crate::table::Table;
+use crate::table::{Table, shift_of_all};
 
 enum Attempts {}
 
@@ -16,8 +16,8 @@ impl Table for Attempts {
     const FULL: u32 = counter::ATTEMPTS_FULL;
 
     #[inline(always)]
-    fn bits() -> u32 {
-        THREAD_BITS
+    fn shift() -> u32 {
+        shift_of_all(THREAD_BITS)
     }
 }
 

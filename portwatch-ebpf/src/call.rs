@@ -7,7 +7,7 @@ use aya_ebpf::maps::{Array, HashMap};
 use portwatch_common::{Bucket, Call, counter, map::THREAD_BITS, record::how};
 
 use crate::maps::{CALLS, CALLS_SPILL, count};
-use crate::table::Table;
+use crate::table::{Table, shift_of_all};
 
 enum Calls {}
 
@@ -18,8 +18,8 @@ impl Table for Calls {
     const FULL: u32 = counter::CALLS_FULL;
 
     #[inline(always)]
-    fn bits() -> u32 {
-        THREAD_BITS
+    fn shift() -> u32 {
+        shift_of_all(THREAD_BITS)
     }
 }
 

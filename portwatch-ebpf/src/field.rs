@@ -4,11 +4,11 @@ use core::arch::asm;
 use core::mem::MaybeUninit;
 
 use aya_ebpf::EbpfContext;
-use aya_ebpf::helpers::generated::{bpf_get_func_arg, bpf_probe_read_kernel};
+use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
 use portwatch_common::marks::MARK;
 use portwatch_common::offsets::ABSENT;
 
-use crate::maps::{OFFSETS, constant, load};
+use crate::maps::{OFFSETS, load};
 
 /// A way to read a `T` that lies `offset` bytes behind `base`.
 pub(crate) trait Access {
@@ -129,20 +129,15 @@ pub(crate) use present;
 
 /// An argument of a typed hook as a plain number: what is a key, or goes to a global function, is no typed pointer.
 #[inline(always)]
-pub(crate) fn number(ctx: &impl EbpfContext, argument: u32) -> u64 {
-    Probed::read(ctx.as_ptr().cast(), argument * 8)
-}
-
-/// [`number`], for hooks of functions: the kernel compiles the helper to a few loads.
-#[inline(always)]
-pub(crate) fn function_argument(ctx: &impl EbpfContext, argument: u32) -> u64 {
-    if constant!(TUNING.function_arguments) == 0 {
-        return number(ctx, argument);
-    }
-    let mut value = 0;
-    // SAFETY: user space sets the flag only where the helper exists, and it fails only for an argument that there is not.
-    unsafe { bpf_get_func_arg(ctx.as_ptr(), argument, &raw mut value) };
-    value
+pub(crate) fn number(ctx: &impl EbpfContext, argument: usize) -> u64 {
+    // SAFETY: a word of the context, which the verifier knows the length of.
+    let mut word = unsafe { ctx.as_ptr().cast::<u64>().add(argument).read_volatile() };
+    // SAFETY: registers only. To the verifier a pointer that is negated is a number of which it knows nothing; compiled code
+    // would leave both out.
+    unsafe {
+        asm!("{word} = -{word}", "{word} = -{word}", word = inout(reg) word, options(pure, nomem, nostack))
+    };
+    word
 }
 
 /// Reads the bit field that starts at bit `position`; `mask` says how many bits it has.

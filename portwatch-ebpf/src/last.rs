@@ -5,7 +5,7 @@
 
 use portwatch_common::{
     Bucket, LastOwner, Socket,
-    bucket::{WAYS, bucket_of},
+    bucket::{WAYS, bucket_of, shift_of},
     map::LAST_BITS,
 };
 
@@ -45,7 +45,10 @@ fn find(key: u64) -> Option<*const LastOwner> {
 
 #[inline(always)]
 fn bucket(key: u64) -> Option<*mut Bucket<LastOwner>> {
-    if constant!(TUNING.bucket_bits) == 0 { None } else { LAST.get_ptr_mut(bucket_of(key, LAST_BITS)) }
+    if constant!(TUNING.bucket_shift) == 0 {
+        return None;
+    }
+    LAST.get_ptr_mut(bucket_of(key, const { shift_of(LAST_BITS) }))
 }
 
 /// A way for the connection: its own, a free one, or that of the oldest; none if others are faster.

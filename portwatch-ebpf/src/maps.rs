@@ -3,9 +3,8 @@
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf};
 use portwatch_common::{
-    Assignment, Attempt, Bucket, Call, LastOwner, Offsets, PortKey, ProcessKey, Recent, Tuning,
+    Assignment, Attempt, Bucket, Call, Cpu, LastOwner, Offsets, PortKey, ProcessKey, Tuning,
     bucket::WAYS,
-    counter,
     map::{
         DATAGRAMS_ENTRIES, EVENTS_BYTES, LAST_BITS, LAST_ENTRIES, PORTS_ENTRIES, PROCESS_ENTRIES,
         SCTP_ENTRIES, THREAD_BITS, THREADS_SPILL_ENTRIES,
@@ -29,7 +28,7 @@ pub(crate) static LAST_SPILL: LruHashMap<u64, LastOwner> = LruHashMap::with_max_
 #[map]
 pub(crate) static PROCESS: LruHashMap<ProcessKey, u64> = LruHashMap::with_max_entries(PROCESS_ENTRIES, 0);
 #[map]
-pub(crate) static RECENT: PerCpuArray<Recent> = PerCpuArray::with_max_entries(1, 0);
+pub(crate) static CPUS: PerCpuArray<Cpu> = PerCpuArray::with_max_entries(1, 0);
 #[map]
 pub(crate) static ATTEMPTS: Array<Bucket<Attempt>> = Array::with_max_entries(1 << THREAD_BITS, 0);
 #[map]
@@ -38,8 +37,6 @@ pub(crate) static ATTEMPTS_SPILL: HashMap<u64, Attempt> = HashMap::with_max_entr
 pub(crate) static CALLS: Array<Bucket<Call>> = Array::with_max_entries(1 << THREAD_BITS, 0);
 #[map]
 pub(crate) static CALLS_SPILL: HashMap<u64, Call> = HashMap::with_max_entries(THREADS_SPILL_ENTRIES, 0);
-#[map]
-pub(crate) static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(counter::COUNT, 0);
 #[map]
 pub(crate) static SEEN: PerCpuArray<u64> = PerCpuArray::with_max_entries(twin::HOOKS, 0);
 #[map]
@@ -52,7 +49,7 @@ pub(crate) static OFFSETS: Offsets = Offsets::UNKNOWN;
 /// Filled in by user space before the load; constants to the verifier.
 #[unsafe(no_mangle)]
 pub(crate) static TUNING: Tuning =
-    Tuning { task_btf: 0, datagrams: 0, preempts: 0, bucket_bits: 0, function_arguments: 0, cgroups: 0 };
+    Tuning { task_btf: 0, datagrams: 0, preempts: 0, bucket_shift: 0, cgroups: 0 };
 
 /// Reads one field of a read-only global in a way that the compiler cannot fold at build time.
 macro_rules! constant {
@@ -69,11 +66,17 @@ pub(crate) fn load(constant: &u32) -> u32 {
     unsafe { core::ptr::read_volatile(constant) }
 }
 
+/// What this CPU keeps for itself.
+#[inline(always)]
+pub(crate) fn cpu<'a>() -> Option<&'a mut Cpu> {
+    // SAFETY: no other CPU has it, and where another program comes between two accesses, that does no harm.
+    CPUS.get_ptr_mut(0).map(|cpu| unsafe { &mut *cpu })
+}
+
 /// Adds one to a counter.
 #[inline(always)]
 pub(crate) fn count(index: u32) {
-    if let Some(slot) = COUNTERS.get_ptr_mut(index) {
-        // SAFETY: the slot belongs to this CPU, and the map's values are u64.
-        unsafe { *slot = (*slot).wrapping_add(1) };
+    if let Some(counter) = cpu().and_then(|cpu| cpu.counters.get_mut(index as usize)) {
+        *counter = counter.wrapping_add(1);
     }
 }

@@ -15,8 +15,8 @@ impl Table for Ports {
     const FULL: u32 = counter::PORTS_FULL;
 
     #[inline(always)]
-    fn bits() -> u32 {
-        constant!(TUNING.bucket_bits)
+    fn shift() -> u32 {
+        constant!(TUNING.bucket_shift)
     }
 }
 

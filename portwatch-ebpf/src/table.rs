@@ -7,10 +7,12 @@
 //! A way belongs to whoever changed its key from 0. What concerns one key never runs at the same time on two CPUs, so all
 //! else is plain; only who copies the value of another's key looks at that key once more.
 
+use core::hint::assert_unchecked;
 use core::ptr;
 
 use aya_ebpf::maps::{Array, HashMap};
-use portwatch_common::{Bucket, bucket::WAYS, bucket::bucket_of};
+use portwatch_common::Bucket;
+use portwatch_common::bucket::{WAYS, bucket_of, shift_of};
 
 use crate::atomic;
 use crate::maps::{constant, count};
@@ -31,8 +33,8 @@ pub(crate) trait Table {
     /// Counts what found no room at all.
     const FULL: u32;
 
-    /// See `BUCKETS`.
-    fn bits() -> u32;
+    /// Of `BUCKETS`; 0 where the kernel has no atomic exchange.
+    fn shift() -> u32;
 
     /// Enters a value, over what was there of the key before.
     #[inline(always)]
@@ -130,10 +132,13 @@ pub(crate) trait Table {
     /// None where the kernel has no atomic exchange; and for 0, which stands for room.
     #[inline(always)]
     fn bucket(key: u64) -> Option<*mut Bucket<Self::Value>> {
-        if constant!(TUNING.bucket_bits) == 0 || key == 0 {
+        let shift = Self::shift();
+        if shift == 0 || key == 0 {
             return None;
         }
-        Self::BUCKETS.get_ptr_mut(bucket_of(key, Self::bits()))
+        // SAFETY: that of a table with at least one bucket. Without this the compiler would see to larger ones.
+        unsafe { assert_unchecked(shift < u64::BITS) };
+        Self::BUCKETS.get_ptr_mut(bucket_of(key, shift))
     }
 
     /// Enters into the hash. A function of its own: it is long, and seldom comes to pass.
@@ -156,6 +161,12 @@ pub(crate) trait Table {
             unsafe { atomic::add(&raw mut (*bucket).spilled, 1_u64.wrapping_neg()) };
         }
     }
+}
+
+/// Of a table of `1 << bits` buckets, however large that of sockets is.
+#[inline(always)]
+pub(crate) fn shift_of_all(bits: u32) -> u32 {
+    if constant!(TUNING.bucket_shift) == 0 { 0 } else { shift_of(bits) }
 }
 
 /// Where a key is.

@@ -46,18 +46,6 @@ pub(crate) fn seen(hook: Hook, event: u64) {
     }
 }
 
-/// [`seen`], and the event as a plain number, which a typed pointer becomes on its way through a map. While the lead runs the
-/// kernel skips it for everything else on this CPU: so nobody writes the word between these two steps.
-#[inline(always)]
-pub(crate) fn seen_as_number(hook: Hook, event: u64) -> u64 {
-    let Some(slot) = SEEN.get_ptr_mut(hook as u32) else { return 0 };
-    // SAFETY: as in `seen`.
-    unsafe {
-        slot.write_volatile(event);
-        slot.read_volatile()
-    }
-}
-
 /// [`seen`], for a hook that only processes come to: without preemption it has no stand-in.
 #[inline(always)]
 pub(crate) fn seen_in_process(hook: Hook, event: u64) {

@@ -11,7 +11,7 @@ use aya_ebpf::programs::{FEntryContext, FExitContext};
 use portwatch_common::record::{found_by, function, how, operation};
 
 use crate::assign::{Earlier, Given, record, record_apart};
-use crate::field::{Probed, Typed, field, function_argument as number};
+use crate::field::{Probed, Typed, field, number};
 use crate::sock::{self, IPPROTO_SCTP, IPPROTO_TCP, TCP_LISTEN};
 use crate::twin::{self, Hook, Role};
 use crate::{attempt, call, emit, refuse, release, sctp};

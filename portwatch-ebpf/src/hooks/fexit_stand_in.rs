@@ -6,7 +6,7 @@ use aya_ebpf::macros::{fentry, fexit};
 use aya_ebpf::programs::{FEntryContext, FExitContext};
 
 use super::fexit::{autobinds, begin, connected, tcp_port, udp_port};
-use crate::field::function_argument as number;
+use crate::field::number;
 use crate::release;
 use crate::twin::{Hook, Role, is_missed};
 

@@ -22,8 +22,8 @@ const TCP_CLOSING: u8 = 11;
 #[btf_tracepoint(function = "inet_sock_set_state")]
 pub(crate) fn set_state(ctx: BtfTracePointContext) -> i32 {
     if matters(&ctx) {
-        let address = twin::seen_as_number(place(&ctx), ctx.arg(0));
-        changes(&ctx, address);
+        twin::seen(place(&ctx), ctx.arg(0));
+        changes(&ctx);
     }
     0
 }
@@ -32,7 +32,7 @@ pub(crate) fn set_state(ctx: BtfTracePointContext) -> i32 {
 #[btf_tracepoint(function = "inet_sock_set_state")]
 pub(crate) fn set_state_2(ctx: BtfTracePointContext) -> i32 {
     if matters(&ctx) && is_missed(place(&ctx), ctx.arg(0)) {
-        changes(&ctx, number(&ctx, 0));
+        changes(&ctx);
     }
     0
 }
@@ -60,7 +60,8 @@ fn matters(ctx: &BtfTracePointContext) -> bool {
 }
 
 #[inline(always)]
-fn changes(ctx: &BtfTracePointContext, address: u64) {
+fn changes(ctx: &BtfTracePointContext) {
+    let address = number(ctx, 0);
     match states(ctx) {
         (TCP_CLOSE, TCP_SYN_SENT) => chosen(ctx, address, how::CONNECT),
         (TCP_SYN_SENT, TCP_CLOSE) => given_up(address),
@@ -73,8 +74,8 @@ fn changes(ctx: &BtfTracePointContext, address: u64) {
 /// `tcp_destroy_sock(struct sock *sk)`
 #[btf_tracepoint(function = "tcp_destroy_sock")]
 pub(crate) fn destroy(ctx: BtfTracePointContext) -> i32 {
-    let address = twin::seen_as_number(Hook::Destroy, ctx.arg(0));
-    destroys(&ctx, address);
+    twin::seen(Hook::Destroy, ctx.arg(0));
+    destroys(&ctx);
     0
 }
 
@@ -82,13 +83,14 @@ pub(crate) fn destroy(ctx: BtfTracePointContext) -> i32 {
 #[btf_tracepoint(function = "tcp_destroy_sock")]
 pub(crate) fn destroy_2(ctx: BtfTracePointContext) -> i32 {
     if is_missed(Hook::Destroy, ctx.arg(0)) {
-        destroys(&ctx, number(&ctx, 0));
+        destroys(&ctx);
     }
     0
 }
 
 #[inline(always)]
-fn destroys(ctx: &BtfTracePointContext, address: u64) {
+fn destroys(ctx: &BtfTracePointContext) {
+    let address = number(ctx, 0);
     // Of a change in an interrupt of another the kernel does not tell.
     release::remember(ctx.arg(0), address);
     release::released(address);

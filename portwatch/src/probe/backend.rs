@@ -52,6 +52,8 @@ pub struct Hook {
     pub without: Option<&'static str>,
     /// A second program for the events that the kernel skips the first for.
     pub stand_in: Option<StandIn>,
+    /// Whether an event that it is skipped for is lost to portwatch.
+    pub loses: bool,
 }
 
 /// Where a hook has a second program, and when it is needed. See `twin` of the kernel side.
@@ -82,6 +84,11 @@ impl Hook {
         Self { stand_in: Some(StandIn::IfPreempted(stand_in)), ..self }
     }
 
+    /// A record that is not let go of is told from a living one by inode and port, and gives way to the next.
+    const fn of_releases(self) -> Self {
+        Self { loses: false, ..self }
+    }
+
     /// The second program, if this kernel makes one necessary.
     #[must_use]
     pub fn stand_in(&self, preempts: bool) -> Option<&'static str> {
@@ -93,11 +100,11 @@ impl Hook {
 }
 
 const fn needed(program: &'static str, target: Target) -> Hook {
-    Hook { program, target, without: None, stand_in: None }
+    Hook { program, target, without: None, stand_in: None, loses: true }
 }
 
 const fn optional(program: &'static str, target: Target, without: &'static str) -> Hook {
-    Hook { program, target, without: Some(without), stand_in: None }
+    Hook { program, target, without: Some(without), stand_in: None, loses: true }
 }
 
 const FEXIT: &[Hook] = &[
@@ -107,7 +114,7 @@ const FEXIT: &[Hook] = &[
         .or_if_preempted("udp_get_port_enter_2"),
     needed("saddr_equal", Target::Fexit("inet_rcv_saddr_equal", 3)),
     optional("bind_conflict", Target::Fexit("inet_bind_conflict", 6), WITHOUT_BIND_CONFLICT),
-    needed("destruct", Target::Fentry(&["inet_sock_destruct"])),
+    needed("destruct", Target::Fentry(&["inet_sock_destruct"])).of_releases(),
     needed("time_wait", Target::Fentry(TIME_WAIT_ENTERS)).or("time_wait_2"),
     needed("time_wait_end", Target::Fentry(&["inet_twsk_bind_unhash"])),
     needed("autobind", Target::Fentry(&["inet_autobind"])).or_if_preempted("autobind_2"),
@@ -128,7 +135,7 @@ const KPROBE: &[Hook] = &[
     needed("kp_compare", Target::Kprobe(&["inet_rcv_saddr_equal"])),
     optional("kr_judge", Target::Kretprobe("inet_bind_conflict"), WITHOUT_BIND_CONFLICT),
     optional("kp_judge", Target::Kprobe(&["inet_bind_conflict"]), WITHOUT_BIND_CONFLICT),
-    needed("kp_destruct", Target::Kprobe(&["inet_sock_destruct"])),
+    needed("kp_destruct", Target::Kprobe(&["inet_sock_destruct"])).of_releases(),
     needed("kp_time_wait", Target::Kprobe(TIME_WAIT_ENTERS)),
     needed("kp_time_wait_end", Target::Kprobe(&["inet_twsk_bind_unhash"])),
     needed("kr_tcp_port", Target::Kretprobe("inet_csk_get_port")),

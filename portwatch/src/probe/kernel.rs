@@ -74,12 +74,6 @@ impl Kernel {
         self.btf.has_enumerator("BPF_FUNC_get_current_task_btf")
     }
 
-    /// Whether hooks of functions can ask for an argument as a number (5.17+).
-    #[must_use]
-    pub fn has_function_arguments(&self) -> bool {
-        self.btf.has_enumerator("BPF_FUNC_get_func_arg")
-    }
-
     /// Whether a task's cgroup can be read.
     #[must_use]
     pub fn has_cgroups(&self) -> bool {

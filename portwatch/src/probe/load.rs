@@ -80,8 +80,7 @@ pub(super) fn load(backend: Backend, kernel: &Kernel, sizes: Sizes) -> Result<Eb
         task_btf: u32::from(kernel.has_task_btf()),
         datagrams: u32::from(backend.keeps_datagrams_apart()),
         preempts: u32::from(kernel.preempts),
-        bucket_bits: room.bucket_bits,
-        function_arguments: u32::from(kernel.has_function_arguments()),
+        bucket_shift: room.bucket_shift(),
         cgroups: u32::from(kernel.has_cgroups()),
     };
     let offsets: &Offsets = &kernel.offsets;

@@ -60,7 +60,7 @@ fn put_offset(instruction: &mut [u8], offsets: &Offsets) {
 }
 
 /// Puts a plain addition, which every kernel has, in place of an atomic exchange. Older kernels refuse a program for one even
-/// where it never comes to it, and there it never does: see `Tuning::bucket_bits`.
+/// where it never comes to it, and there it never does: see `Tuning::bucket_shift`.
 fn put_addition(instruction: &mut [u8]) {
     if instruction[0] == ATOMIC && matches!(instruction[4], EXCHANGE | COMPARE_EXCHANGE) {
         instruction[4..].fill(0);

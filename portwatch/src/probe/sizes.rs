@@ -1,6 +1,6 @@
 //! How large the tables are, and what that takes of the kernel's memory.
 
-use portwatch_common::bucket::WAYS;
+use portwatch_common::bucket::{WAYS, shift_of};
 use portwatch_common::{Assignment, Bucket, map};
 
 use super::Backend;
@@ -46,6 +46,11 @@ impl Room {
     /// Buckets of `PORTS`.
     pub(super) fn buckets(self) -> u32 {
         1 << self.bucket_bits
+    }
+
+    /// What the kernel side must know of them.
+    pub(super) fn bucket_shift(self) -> u32 {
+        if self.bucket_bits == 0 { 0 } else { shift_of(self.bucket_bits) }
     }
 
     /// Sockets for which there is room; a few more may find it, in one table or the other.

@@ -1,14 +1,15 @@
-//! Events that no program was run for: the kernel skips a program that is already running on the same CPU. It counts that
-//! (5.12 on for fexit, 6.7 on for probes).
+//! Events that were lost because no program was run for them: the kernel skips a program that is already running on the same
+//! CPU. It counts that (5.12 on for fexit, 6.7 on for probes).
 
 use aya::Ebpf;
 
 use super::backend::Backend;
 use super::program_info;
 
-/// Events of all hooks that were skipped, at most.
+/// Events that were skipped and are lost, at most.
 pub(super) fn events(ebpf: &Ebpf, backend: Backend) -> u64 {
-    let mut programs: Vec<_> = backend.hooks().iter().map(|hook| (hook.program, hook.stand_in)).collect();
+    let hooks = backend.hooks().iter().filter(|hook| hook.loses);
+    let mut programs: Vec<_> = hooks.map(|hook| (hook.program, hook.stand_in)).collect();
     // One program may serve several hooks.
     programs.dedup();
     let misses = |name: &str| Some(program_info::of(ebpf.program(name)?)?.recursion_misses);

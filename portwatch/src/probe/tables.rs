@@ -2,7 +2,7 @@
 
 use aya::Ebpf;
 use aya::maps::{HashMap, Map, MapInfo, PerCpuArray};
-use portwatch_common::{Assignment, Bucket, LastOwner, ProcessKey, Task, bucket::WAYS, counter, map};
+use portwatch_common::{Assignment, Bucket, Cpu, LastOwner, ProcessKey, Task, bucket::WAYS, counter, map};
 use serde::Serialize;
 
 use super::sizes::{Room, hash_memory};
@@ -15,15 +15,10 @@ pub struct Counters(Vec<u64>);
 
 impl Counters {
     pub(super) fn read(ebpf: &Ebpf) -> Self {
-        let read = |array: &PerCpuArray<_, u64>, index| {
-            array.get(&index, 0).map_or(0, |cpus| cpus.iter().fold(0, |sum, cpu| cpu.wrapping_add(sum)))
-        };
-        let array = ebpf.map(map::COUNTERS).and_then(|map| PerCpuArray::<_, u64>::try_from(map).ok());
-        Self(
-            array.map_or_else(Vec::new, |array| {
-                (0..counter::COUNT).map(|index| read(&array, index)).collect()
-            }),
-        )
+        let array = ebpf.map(map::CPUS).and_then(|map| PerCpuArray::<_, Cpu>::try_from(map).ok());
+        let Some(cpus) = array.and_then(|array| array.get(&0, 0).ok()) else { return Self::default() };
+        let sum = |index: usize| cpus.iter().fold(0, |sum: u64, cpu| sum.wrapping_add(cpu.counters[index]));
+        Self((0..counter::COUNT as usize).map(sum).collect())
     }
 
     /// The same with so much less in one of them.

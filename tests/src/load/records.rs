@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, ensure};
-use portwatch_common::bucket::{Bucket, bucket_of};
+use portwatch_common::bucket::{Bucket, bucket_of, shift_of};
 use portwatch_common::{Assignment, map};
 
 use super::bpf::Table;
@@ -41,7 +41,7 @@ impl Records {
     pub(super) fn fill(&self, count: u64) -> Result<()> {
         let mut wanted: BTreeMap<u32, Vec<u64>> = BTreeMap::new();
         for at in 0..count {
-            wanted.entry(bucket_of(key(at), self.bits())).or_default().push(at);
+            wanted.entry(bucket_of(key(at), shift_of(self.bits()))).or_default().push(at);
         }
         self.change(|number, bucket, spill| {
             for &at in wanted.get(&number).into_iter().flatten() {
@@ -62,7 +62,7 @@ impl Records {
         let is_ours = |key: u64| key >= FIRST && key < FIRST + count * APART;
         let mut spilled: BTreeMap<u32, Vec<u64>> = BTreeMap::new();
         for at in 0..count {
-            spilled.entry(bucket_of(key(at), self.bits())).or_default().push(key(at));
+            spilled.entry(bucket_of(key(at), shift_of(self.bits()))).or_default().push(key(at));
         }
         let gone = self.change(|number, bucket, gone| {
             let ours = spilled.get(&number).map_or(&[][..], Vec::as_slice);
