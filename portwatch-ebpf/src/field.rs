@@ -135,7 +135,7 @@ pub(crate) fn number(ctx: &impl EbpfContext, argument: usize) -> u64 {
     // SAFETY: registers only. To the verifier a pointer that is negated is a number of which it knows nothing; compiled code
     // would leave both out.
     unsafe {
-        asm!("{word} = -{word}", "{word} = -{word}", word = inout(reg) word, options(pure, nomem, nostack))
+        asm!("{word} = -{word}", "{word} = -{word}", word = inout(reg) word, options(pure, nomem, nostack));
     };
     word
 }

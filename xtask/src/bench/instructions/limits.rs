@@ -90,7 +90,7 @@ impl Limits {
             match known {
                 None => found.push(format!("{of}, and {FILE} has no record of it: --update-limits")),
                 Some(limit) if is_above(added - noise, *limit) => {
-                    found.push(format!("{of}; recorded is {limit}"))
+                    found.push(format!("{of}; recorded is {limit}"));
                 }
                 Some(_) => {}
             }
