@@ -136,7 +136,7 @@ pub(crate) fn number(ctx: &impl EbpfContext, argument: usize) -> u64 {
     // would leave both out.
     unsafe {
         asm!("{word} = -{word}", "{word} = -{word}", word = inout(reg) word, options(pure, nomem, nostack));
-    };
+    }
     word
 }
 
