@@ -39,7 +39,8 @@ pub fn attach(backend: Backend, kernel: &Kernel, sizes: Sizes) -> Result<Attache
         if number == 1 {
             let usable: Vec<&Hook> =
                 hooks.iter().copied().filter(|hook| kernel.check(hook).is_ok()).collect();
-            timed(&mut timing.verify_us, || verify::ahead(&mut ebpf, &usable, kernel));
+            let loads = timed(&mut timing.verify_us, || verify::ahead(&mut ebpf, &usable, kernel));
+            timing.programs.extend(loads);
         }
         let mut attach_all = || {
             programs(hook, kernel)
@@ -106,8 +107,11 @@ fn attach_program(
     timing: &mut Timing,
 ) -> Result<(), Reason> {
     let program = ebpf.program_mut(name).ok_or_else(|| Reason::missing_program(name))?;
-    let outcome = timed(&mut timing.verify_us, || verify::load(program, hook.target, kernel))
-        .and_then(|()| timed(&mut timing.attach_us, || attach_loaded(program, hook.target, kernel)));
+    let load = timed(&mut timing.verify_us, || verify::load(name, program, hook.target, kernel));
+    let outcome = load.and_then(|load| {
+        timing.programs.extend(load);
+        timed(&mut timing.attach_us, || attach_loaded(program, hook.target, kernel))
+    });
     outcome.map_err(|error| Reason::hook(hook, &error))
 }
 

@@ -34,7 +34,7 @@ pub use reason::Reason;
 pub use sizes::Sizes;
 pub use snapshot::{OpenSocket, Snapshot, open_sockets};
 pub use tables::{Assignments, Counters, Table};
-pub use timing::Timing;
+pub use timing::{ProgramLoad, Timing};
 
 /// A backend that was tried and not taken.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -4,7 +4,7 @@ use serde::Serialize;
 use std::time::Instant;
 
 /// Microseconds of each phase, in their order.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Timing {
     /// Reading the kernel's type information.
     pub types_us: u64,
@@ -16,13 +16,24 @@ pub struct Timing {
     pub attach_us: u64,
     /// Recording the sockets that were there before.
     pub sockets_us: u64,
+    /// What `verify_us` is made of; several programs are loaded side by side.
+    pub programs: Vec<ProgramLoad>,
+}
+
+/// What one program took to load.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ProgramLoad {
+    /// Its name in the object.
+    pub program: String,
+    /// Microseconds: the verifier's, and those of the kernel's compiler.
+    pub load_us: u64,
 }
 
 impl Timing {
     /// All of it, in milliseconds.
     #[must_use]
     pub const fn millis(&self) -> u64 {
-        let Self { types_us, prepare_us, verify_us, attach_us, sockets_us } = *self;
+        let &Self { types_us, prepare_us, verify_us, attach_us, sockets_us, programs: _ } = self;
         (types_us + prepare_us + verify_us + attach_us + sockets_us) / 1_000
     }
 }

@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::bpf::{Program, empty_program_ns, programs};
 use super::connections::some;
@@ -62,24 +62,37 @@ pub(super) fn start(args: &StartArgs) -> Result<bool> {
 fn phases(program: &Path, backend: Backend, starts: u32) -> Result<String> {
     let mut all: Vec<(String, Vec<u64>)> = Vec::new();
     for _ in 0..starts {
-        let output =
-            Command::new(program).args(["doctor", "-o", "json"]).output().context("starting doctor")?;
-        let diagnosis: Value =
-            serde_json::from_slice(&output.stdout).context("doctor's answer is not JSON")?;
-        let trials = diagnosis["backends"].as_array().context("doctor names no backends")?;
-        let trial =
-            trials.iter().find(|trial| trial["backend"] == backend.name()).context("no such backend")?;
-        let timing = trial["status"]["timing"].as_object().context("no timing")?;
-        for (phase, micros) in timing {
-            let micros = micros.as_u64().context("a phase that is no number")?;
-            match all.iter_mut().find(|(known, _)| known == phase) {
+        for (phase, micros) in timing(program, backend)? {
+            // Each program's share is a list.
+            let Some(micros) = micros.as_u64() else { continue };
+            match all.iter_mut().find(|(known, _)| *known == phase) {
                 Some((_, times)) => times.push(micros),
-                None => all.push((phase.clone(), vec![micros])),
+                None => all.push((phase, vec![micros])),
             }
         }
     }
     let told = all.iter_mut().map(|(phase, times)| format!("{phase}={}", median_and_p99(times).0));
     Ok(told.collect::<Vec<_>>().join(" "))
+}
+
+/// What doctor says of a start with this backend.
+fn timing(program: &Path, backend: Backend) -> Result<Map<String, Value>> {
+    let output = Command::new(program).args(["doctor", "-o", "json"]).output().context("starting doctor")?;
+    let diagnosis: Value = serde_json::from_slice(&output.stdout).context("doctor's answer is not JSON")?;
+    let trials = diagnosis["backends"].as_array().context("doctor names no backends")?;
+    let trial = trials.iter().find(|trial| trial["backend"] == backend.name()).context("no such backend")?;
+    trial["status"]["timing"].as_object().cloned().context("no timing")
+}
+
+/// What each program takes to be loaded.
+fn tell_loads(program: &Path, backend: Backend) -> Result<()> {
+    let timing = timing(program, backend)?;
+    for load in timing["programs"].as_array().context("no programs")? {
+        let (name, micros) = (load["program"].as_str(), load["load_us"].as_u64());
+        let (name, micros) = (name.context("a program without a name")?, micros.context("no time")?);
+        say::line(format_args!("BENCH what=load backend={} name={name} load_us={micros}", backend.name()));
+    }
+    Ok(())
 }
 
 #[derive(clap::Args, Clone, Debug)]
@@ -99,7 +112,7 @@ pub(crate) struct ProgramsArgs {
 pub(super) fn each_program(args: &ProgramsArgs) -> Result<bool> {
     let before = fs::read(STATISTICS).with_context(|| format!("reading {STATISTICS}"))?;
     fs::write(STATISTICS, "1").with_context(|| format!("writing {STATISTICS}"))?;
-    let counted = count(args);
+    let counted = count(args).and_then(|is_good| tell_loads(&args.portwatch, args.backend).map(|()| is_good));
     fs::write(STATISTICS, before).with_context(|| format!("writing {STATISTICS}"))?;
     counted
 }

@@ -59,7 +59,19 @@ fn emulated(kernel: &Kernel, out: &mut String) -> Result<()> {
     let counting = Machine { icount: true, cpus: 1, ..machine };
     let facts = in_machine(&counting, &each("load programs"))?;
     write!(out, "\nLinux {}, programs:\n\n", kernel.release)?;
-    programs(&facts, out)
+    programs(&facts, out)?;
+    write!(out, "\nLinux {}, loading each program:\n\n", kernel.release)?;
+    loads(&facts, out)
+}
+
+/// What each program takes to be loaded. A microsecond of that machine is a thousand instructions.
+fn loads(facts: &[Facts], out: &mut String) -> Result<()> {
+    out.push_str("| backend | program | million instructions |\n|---|---|---:|\n");
+    for facts in facts.iter().filter(|facts| facts.is_about("load")) {
+        let (backend, name) = (facts.word("backend")?, facts.word("name")?);
+        writeln!(out, "| {backend} | `{name}` | {:.1} |", facts.number("load_us")? / 1_000.0)?;
+    }
+    Ok(())
 }
 
 fn starts(facts: &[Facts], out: &mut String) -> Result<()> {
