@@ -44,7 +44,7 @@ impl fmt::Display for Measured {
 
 /// Repeats an operation in rounds, each in a network namespace of its own. The first rounds warm up and do not count.
 pub(super) fn measure(operation: &Operation, watcher: Option<u32>, effort: Effort) -> Result<Measured> {
-    let round = Round { length: effort.length, watcher };
+    let round = Round { length: effort.length * operation.lengths, watcher };
     let mut rounds = Vec::new();
     for _ in 0..WARM_UP + effort.rounds {
         let netns = Netns::new(RANGE)?;

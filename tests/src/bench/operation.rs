@@ -28,6 +28,8 @@ const WARM_UP: usize = 30;
 /// Something that asks for a port.
 pub(super) struct Operation {
     pub(super) name: &'static str,
+    /// So many times the usual length of a round keep its rounds as near to one another as those of the others.
+    pub(super) lengths: u32,
     /// Does it as long as the round is; returns what that took.
     pub(super) repeat: fn(Round) -> Result<Taken>,
 }
@@ -40,13 +42,13 @@ impl Operation {
 }
 
 const fn operation(name: &'static str, repeat: fn(Round) -> Result<Taken>) -> Operation {
-    Operation { name, repeat }
+    Operation { name, lengths: 1, repeat }
 }
 
 /// All of them.
 pub(super) const OPERATIONS: [Operation; 7] = [
     operation("tcp-connection", tcp_connections),
-    operation("tcp-accepted", tcp_accepted),
+    Operation { lengths: 3, ..operation("tcp-accepted", tcp_accepted) },
     operation("tcp-bind-close", tcp_binds),
     operation("tcp-bind0-close", tcp_binds_to_any),
     operation("udp-autobind-close", udp_autobinds),
