@@ -38,12 +38,12 @@ pub(super) fn bind_by(
 /// A call that must be answered with EADDRINUSE.
 pub(super) fn in_use(victim: &mut Actor, command: &Command) -> Result<Answer> {
     let answer = victim.ask(command)?;
-    let got = Errno::from_raw_os_error(answer.reply.errno);
-    let expected = Errno::ADDRINUSE;
+    let (got, expected) = (answer.reply.errno, Errno::ADDRINUSE);
     ensure!(
-        got == expected,
-        "{}: {command:?}: the kernel said \"{got}\", not \"{expected}\"",
-        victim.process
+        got == expected.raw_os_error(),
+        "{}: {command:?}: the kernel said \"{}\", not \"{expected}\"",
+        victim.process,
+        std::io::Error::from_raw_os_error(got)
     );
     Ok(answer)
 }
