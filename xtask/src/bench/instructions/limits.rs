@@ -8,15 +8,13 @@ use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
 
 use super::machine::Measured;
-use super::row::Row;
-use super::{BACKENDS, NONE, TRACER, floor};
+use super::{BACKENDS, TRACER, floor};
 use crate::project;
 
 const FILE: &str = "xtask/bench-limits.toml";
 /// What follows in the file is recorded.
 const RECORDED: &str = "# Recorded: ";
-/// A row that adds little differs by more than its twentieth from one build to the next; and no excess counts that lies
-/// within the spreads of what was subtracted.
+/// A row that adds little differs by more than its twentieth from one build to the next.
 const SLACK_PERCENT: i64 = 5;
 const SLACK: i64 = 100;
 
@@ -84,14 +82,12 @@ impl Limits {
     /// What is dearer than it was, or was never recorded.
     pub(super) fn regressions(&self, measured: &Measured) -> Result<Vec<String>> {
         let mut found = Vec::new();
-        for Own { backend, operation, added, noise } in own(measured)? {
+        for (backend, operation, added) in own(measured)? {
             let of = format!("Linux {}: {operation} under {backend} adds {added}", measured.release);
             let known = self.recorded.get(&measured.series).and_then(|by| by.get(backend)?.get(operation));
             match known {
                 None => found.push(format!("{of}, and {FILE} has no record of it: --update-limits")),
-                Some(limit) if is_above(added - noise, *limit) => {
-                    found.push(format!("{of}; recorded is {limit}"));
-                }
+                Some(limit) if is_above(added, *limit) => found.push(format!("{of}; recorded is {limit}")),
                 Some(_) => {}
             }
         }
@@ -102,7 +98,7 @@ impl Limits {
     pub(super) fn record(&mut self, measured: &Measured) -> Result<()> {
         let by_backend = self.recorded.entry(measured.series.clone()).or_default();
         by_backend.clear();
-        for Own { backend, operation, added, .. } in own(measured)? {
+        for (backend, operation, added) in own(measured)? {
             by_backend.entry(backend.to_owned()).or_default().insert(operation.to_owned(), added);
         }
         let path = project::root().join(FILE);
@@ -128,29 +124,14 @@ impl Limits {
     }
 }
 
-/// What portwatch adds to an operation, in instructions.
-struct Own<'a> {
-    backend: &'a str,
-    operation: &'a str,
-    added: i64,
-    /// As much of it as may be chance, by the spreads of both rows.
-    noise: i64,
-}
-
-fn own(measured: &Measured) -> Result<Vec<Own<'_>>> {
+/// What portwatch adds: backend, operation, instructions.
+fn own(measured: &Measured) -> Result<Vec<(&str, &str, i64)>> {
     let mut all = Vec::new();
     for row in measured.rows.iter().filter(|row| BACKENDS.contains(&row.watcher.as_str())) {
-        let Row { watcher: backend, operation, .. } = row;
-        let added = measured.added(backend, operation)?.unwrap_or_default();
-        let noise = width(row) + measured.find(NONE, operation).map_or(0, width);
-        all.push(Own { backend, operation, added, noise });
+        let added = measured.added(&row.watcher, &row.operation)?.unwrap_or_default();
+        all.push((row.watcher.as_str(), row.operation.as_str(), added));
     }
     Ok(all)
-}
-
-/// The width of a row's middle half, in instructions.
-fn width(row: &Row) -> i64 {
-    (row.instructions as f64 * row.spread / 100.0) as i64
 }
 
 fn is_above(added: i64, limit: i64) -> bool {
