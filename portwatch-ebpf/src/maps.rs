@@ -11,8 +11,6 @@ use portwatch_common::{
     },
 };
 
-use crate::twin;
-
 #[map]
 pub(crate) static PORTS: Array<Bucket<Assignment>> = Array::with_max_entries(PORTS_ENTRIES / WAYS as u32, 0);
 #[map]
@@ -37,8 +35,6 @@ pub(crate) static ATTEMPTS_SPILL: HashMap<u64, Attempt> = HashMap::with_max_entr
 pub(crate) static CALLS: Array<Bucket<Call>> = Array::with_max_entries(1 << THREAD_BITS, 0);
 #[map]
 pub(crate) static CALLS_SPILL: HashMap<u64, Call> = HashMap::with_max_entries(THREADS_SPILL_ENTRIES, 0);
-#[map]
-pub(crate) static SEEN: PerCpuArray<u64> = PerCpuArray::with_max_entries(twin::HOOKS, 0);
 #[map]
 pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(EVENTS_BYTES, 0);
 

@@ -90,9 +90,13 @@ pub(crate) fn on_port(sk: *const u8) -> *const u8 {
     if first == 0 { sk } else { first as *const u8 }
 }
 
-/// Inode of the socket's file; 0 for orphans and for sockets of the kernel, whose null pointers read as zero.
+/// Inode of the socket; 0 for orphans and, on kernels that keep it with the file alone, for sockets of the kernel.
 #[inline(always)]
 pub(crate) fn inode<A: Access>(sk: *const u8) -> u64 {
+    if present!(sk_ino) {
+        return field!(A, sk, sk_ino);
+    }
+    // Null pointers read as zero.
     let socket = address(field!(A, sk, sk_socket));
     let file = address(field!(A, socket, socket_file));
     let inode = address(field!(A, file, file_inode));

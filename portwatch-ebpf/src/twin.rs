@@ -4,13 +4,15 @@
 //! are preempted, for those of another task. So there is a stand-in right behind the lead, which does the lead's work
 //! for events that the lead was not called for. An event is lost only if both are being run on the CPU when it comes.
 
+use core::cell::UnsafeCell;
+
+use aya_ebpf::helpers::bpf_get_smp_processor_id;
 use portwatch_common::counter;
 
-use crate::maps::{SEEN, constant, count};
+use crate::maps::{constant, count};
 
-/// A hook that has two programs: its place in `SEEN`.
+/// A hook that has two programs: its word in `SEEN`.
 #[derive(Clone, Copy)]
-#[repr(u32)]
 pub(crate) enum Hook {
     TimeWait = 0,
     TcpPortEnter,
@@ -27,7 +29,7 @@ pub(crate) enum Hook {
 }
 
 /// How many there are.
-pub(crate) const HOOKS: u32 = Hook::ProcessExit as u32 + 1;
+const HOOKS: usize = Hook::ProcessExit as usize + 1;
 
 /// Which of the two programs is running.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -36,14 +38,33 @@ pub(crate) enum Role {
     StandIn,
 }
 
+/// The last event of each hook on each CPU that the lead was called for; more CPUs than there is room for share.
+static SEEN: [Words; 1 << CPU_BITS] = [const { Words([const { UnsafeCell::new(0) }; ROOM]) }; 1 << CPU_BITS];
+const CPU_BITS: u32 = 8;
+const ROOM: usize = 16;
+const _: () = assert!(HOOKS <= ROOM);
+
+/// Lines of the cache that no other CPU writes.
+#[repr(C, align(128))]
+struct Words([UnsafeCell<u64>; ROOM]);
+
+// SAFETY: words, each read and written whole. Whoever writes over another's makes a stand-in work once too often, which its
+// work allows for.
+unsafe impl Sync for Words {}
+
+/// Where the lead of this CPU leaves word. By a lookup in a table for each CPU it would take twice as long.
+#[inline(always)]
+fn word(hook: Hook) -> *mut u64 {
+    // SAFETY: a helper without arguments.
+    let cpu = unsafe { bpf_get_smp_processor_id() } as usize;
+    SEEN[cpu & (SEEN.len() - 1)].0[hook as usize].get()
+}
+
 /// Leaves word, before the work, that the lead was called for this event.
 #[inline(always)]
 pub(crate) fn seen(hook: Hook, event: u64) {
-    if let Some(slot) = SEEN.get_ptr_mut(hook as u32) {
-        // SAFETY: the slot belongs to this CPU. Whoever writes it in an interrupt makes the stand-in work once too often,
-        // which its work allows for.
-        unsafe { *slot = event };
-    }
+    // SAFETY: see `Words`.
+    unsafe { word(hook).write_volatile(event) };
 }
 
 /// [`seen`], for a hook that only processes come to: without preemption it has no stand-in.
@@ -57,11 +78,11 @@ pub(crate) fn seen_in_process(hook: Hook, event: u64) {
 /// Whether the event is the stand-in's, since the lead was not called for it.
 #[inline(always)]
 pub(crate) fn is_missed(hook: Hook, event: u64) -> bool {
-    let Some(slot) = SEEN.get_ptr_mut(hook as u32) else { return false };
+    let word = word(hook);
     // SAFETY: as in `seen`. The word is used up: the same socket may come again.
     unsafe {
-        if *slot == event {
-            *slot = 0;
+        if word.read_volatile() == event {
+            word.write_volatile(0);
             return false;
         }
     }

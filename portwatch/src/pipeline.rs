@@ -98,6 +98,12 @@ impl Gauge {
         self.probe.counters()
     }
 
+    /// Releases that the kernel skipped the hooks for.
+    #[must_use]
+    pub fn skipped_releases(&self) -> u64 {
+        self.probe.skipped_releases()
+    }
+
     /// Runs of the kernel side's programs, while the kernel counts them.
     #[must_use]
     pub fn programs(&self) -> Vec<ProgramRuns> {

@@ -130,6 +130,7 @@ impl Sources {
         });
         self.metrics.set_health(Health {
             losses,
+            releases_skipped: self.gauge.skipped_releases(),
             tables: seldom.tables.iter().map(fill).collect(),
             assignments: assigned.collect(),
             ephemeral: seldom.occupancy.ephemeral.clone(),

@@ -183,6 +183,12 @@ impl Probe {
         skipped::events(&self.ebpf, self.status.backend)
     }
 
+    /// Releases that the kernel skipped the hooks for. Nothing is lost: the record stays until the address is another socket's.
+    #[must_use]
+    pub fn skipped_releases(&self) -> u64 {
+        skipped::releases(&self.ebpf, self.status.backend)
+    }
+
     /// Runs of the kernel side's programs, while the kernel counts them.
     #[must_use]
     pub fn programs(&self) -> Vec<ProgramRuns> {

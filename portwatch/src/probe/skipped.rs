@@ -3,12 +3,20 @@
 
 use aya::Ebpf;
 
-use super::backend::Backend;
+use super::backend::{Backend, Hook};
 use super::program_info;
 
 /// Events that were skipped and are lost, at most.
 pub(super) fn events(ebpf: &Ebpf, backend: Backend) -> u64 {
-    let hooks = backend.hooks().iter().filter(|hook| hook.loses);
+    of(ebpf, backend.hooks().iter().filter(|hook| hook.loses))
+}
+
+/// Releases that were skipped, which loses nothing: see `Hook::loses`.
+pub(super) fn releases(ebpf: &Ebpf, backend: Backend) -> u64 {
+    of(ebpf, backend.hooks().iter().filter(|hook| !hook.loses))
+}
+
+fn of<'a>(ebpf: &Ebpf, hooks: impl Iterator<Item = &'a Hook>) -> u64 {
     let mut programs: Vec<_> = hooks.map(|hook| (hook.program, hook.stand_in)).collect();
     // One program may serve several hooks.
     programs.dedup();

@@ -94,6 +94,8 @@ definitions! {
          names them.");
     EVENTS_LOST = counter("portwatch_events_lost", &["stage"],
         "What was lost or not understood on the way from the kernel, by where.");
+    RELEASES_SKIPPED = counter("portwatch_releases_skipped", &[],
+        "Sockets whose end the kernel did not tell of. Nothing is lost: their records stay until others have their place.");
     TABLE_ENTRIES = gauge("portwatch_table_entries", &["table"],
         "Entries of a kernel-side table.");
     TABLE_CAPACITY = gauge("portwatch_table_capacity", &["table"],

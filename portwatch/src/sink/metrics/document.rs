@@ -60,6 +60,7 @@ fn what_is_counted_is_shown_once_and_the_snapshot_is_replaced_as_a_whole() {
     metrics.turned_away(TurnedAway::Unauthorized);
     let health = |more| Health {
         losses: vec![("channel_full", 3), ("sink_full", 4)],
+        releases_skipped: 6,
         tables: vec![TableFill { name: "PORTS", entries: 5, capacity: 10, overflows: 1 }],
         assignments: vec![(Protocol::Tcp, AssignedBy::Connect, 77)],
         ephemeral: vec![(Protocol::Udp, PortState::Bound, 9)],
@@ -77,6 +78,7 @@ fn what_is_counted_is_shown_once_and_the_snapshot_is_replaced_as_a_whole() {
         "portwatch_http_refused_total{reason=\"unauthorized\"} 1",
         "portwatch_events_lost_total{stage=\"channel_full\"} 3",
         "portwatch_events_lost_total{stage=\"sink_full\"} 5",
+        "portwatch_releases_skipped_total 6",
         "portwatch_table_entries{table=\"ports\"} 5",
         "portwatch_table_overflows_total{table=\"ports\"} 1",
         "portwatch_port_assignments_total{protocol=\"tcp\",how=\"connect\"} 77",

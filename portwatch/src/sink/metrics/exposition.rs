@@ -77,6 +77,7 @@ fn of_tables(out: &mut Out<'_>, health: &Health) -> fmt::Result {
         *lost.entry(stage).or_default() += count;
     }
     out.family(&define::EVENTS_LOST, whole(&lost))?;
+    out.single(&define::RELEASES_SKIPPED, Value::Whole(health.releases_skipped))?;
     let mut tables: BTreeMap<String, [u64; 3]> =
         TABLES.into_iter().map(|name| (name.to_owned(), [0; 3])).collect();
     for table in &health.tables {

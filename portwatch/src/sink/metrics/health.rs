@@ -7,6 +7,8 @@ use crate::model::{AssignedBy, PortState, Protocol, Whom};
 pub struct Health {
     /// What was lost or not understood, by stage: the names of the summary of `trace`.
     pub losses: Vec<(&'static str, u64)>,
+    /// Sockets whose end the kernel did not tell of.
+    pub releases_skipped: u64,
     /// The kernel-side tables.
     pub tables: Vec<TableFill>,
     /// Ports given to sockets.
