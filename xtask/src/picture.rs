@@ -14,7 +14,7 @@ const COLUMNS: usize = 110;
 const CELL: (f32, f32) = (8.0, 17.0);
 const MARGIN: f32 = 16.0;
 
-/// Nothing to choose.
+/// Draw the picture of the README from a real run of the demo
 #[derive(clap::Args, Debug)]
 pub(crate) struct Args {}
 

@@ -146,8 +146,9 @@ pub(crate) fn destruct(ctx: FEntryContext) -> i32 {
 /// `inet_twsk_hashdance_schedule` with one more parameter. The TIME_WAIT socket is about to enter the port table.
 #[fentry(function = "inet_twsk_hashdance")]
 pub(crate) fn time_wait(ctx: FEntryContext) -> i32 {
-    twin::seen(Hook::TimeWait, ctx.arg(0));
-    release::handed_over(number(&ctx, 1), number(&ctx, 0));
+    let time_wait = number(&ctx, 0);
+    twin::seen(Hook::TimeWait, time_wait);
+    release::handed_over(number(&ctx, 1), time_wait);
     0
 }
 
