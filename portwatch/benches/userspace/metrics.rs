@@ -30,6 +30,7 @@ fn health() -> Health {
     };
     Health {
         losses: ["channel_full", "store", "live_tail"].map(|stage| (stage, 7)).into(),
+        releases_skipped: 7,
         tables: ["PORTS", "DATAGRAMS", "LAST", "PROCESS", "ATTEMPTS", "CALLS"].map(table).into(),
         assignments: Protocol::ALL.iter().flat_map(assigned).collect(),
         ephemeral: [Protocol::Tcp, Protocol::Udp].into_iter().flat_map(ports).collect(),
