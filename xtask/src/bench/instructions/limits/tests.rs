@@ -55,6 +55,14 @@ fn every_kind_of_target_is_judged() {
 }
 
 #[test]
+fn where_empty_programs_seem_to_take_nothing_the_floor_is_no_measure() {
+    for floor in [100_000, 99_500] {
+        let verdicts = limits().targets(&measured(100_020, floor, 101_500)).expect("all is measured");
+        assert!(!verdicts[1].is_met, "{}", verdicts[1].measured);
+    }
+}
+
+#[test]
 fn a_target_that_was_not_measured_is_not_met() {
     let mut measured = measured(100_050, 100_025, 101_500);
     measured.rows.pop();
