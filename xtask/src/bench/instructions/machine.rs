@@ -65,7 +65,7 @@ pub(super) fn measure(
         Measured { series: series.to_owned(), release: kernel.release.clone(), rows: vec![], skips: vec![] };
     let code = run_guest(&machine, &binaries, &command, &mut |line| {
         eprintln!("    {line}");
-        measured.rows.extend(Row::parse(line));
+        measured.take(Row::parse(line));
         measured.skips.extend(Skip::parse(line));
     })?;
     ensure!(
@@ -77,6 +77,16 @@ pub(super) fn measure(
 }
 
 impl Measured {
+    /// Of what is measured twice the last counts: the first after the machine's start may be dearer for good, by 1 % on 6.1.
+    fn take(&mut self, row: Option<Row>) {
+        let Some(row) = row else { return };
+        let is_it = |known: &&mut Row| known.watcher == row.watcher && known.operation == row.operation;
+        match self.rows.iter_mut().find(is_it) {
+            Some(known) => *known = row,
+            None => self.rows.push(row),
+        }
+    }
+
     pub(super) fn find(&self, watcher: &str, operation: &str) -> Option<&Row> {
         self.rows.iter().find(|row| row.watcher == watcher && row.operation == operation)
     }
@@ -116,4 +126,23 @@ fn allowed(row: &Row) -> f64 {
 /// Whether it is portwatch, or what it is compared with before all: other tools wake when they like.
 fn is_own(watcher: &str) -> bool {
     watcher == NONE || BACKENDS.iter().any(|backend| watcher == *backend || watcher == floor(backend))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_measurements_the_last_counts_in_the_place_of_the_first() {
+        let mut measured =
+            Measured { series: "6.1".into(), release: "6.1.0".into(), rows: vec![], skips: vec![] };
+        for (watcher, instructions) in [(NONE, 126_700), ("fexit", 126_800), (NONE, 125_500)] {
+            let row = Row { watcher: watcher.into(), operation: "op".into(), instructions, spread: 0.0 };
+            measured.take(Some(row));
+        }
+        measured.take(None);
+        let rows: Vec<_> = measured.rows.iter().map(|row| (row.watcher.as_str(), row.instructions)).collect();
+        assert_eq!(rows, [(NONE, 125_500), ("fexit", 126_800)]);
+        assert_eq!(measured.added("fexit", "op").expect("there is one"), Some(1_300));
+    }
 }

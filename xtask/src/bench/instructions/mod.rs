@@ -40,8 +40,9 @@ pub(super) fn section(args: &Args) -> Result<Section> {
     let mut section = Section::default();
     for series in args.kernels() {
         let own = BACKENDS.iter().flat_map(|backend| [(*backend).to_owned(), floor(backend)]);
+        let none = std::iter::once(NONE.to_owned());
         let watchers: Vec<String> =
-            std::iter::once(NONE.to_owned()).chain(own).chain(peers.commands.iter().cloned()).collect();
+            none.clone().chain(own).chain(peers.commands.iter().cloned()).chain(none).collect();
         let measured = machine::measure(series, &watchers, &peers.files, Effort::WHOLE)?;
         let verdicts = limits.targets(&measured)?;
         let text = format!("{}\n{}", table::whole(&measured)?, table::targets(&verdicts));
