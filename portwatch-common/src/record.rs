@@ -35,7 +35,7 @@ pub struct Assignment {
     pub task: Task,
     /// When.
     pub assigned_ns: u64,
-    /// Inode of the socket, 0 for sockets of the kernel.
+    /// Inode of the socket; 0 for sockets of the kernel, before 6.18.
     pub inode: u64,
     /// Network namespace.
     pub netns: u32,
@@ -55,7 +55,7 @@ pub struct Socket {
     pub address: u64,
     /// Socket cookie, 0 until somebody asked the kernel for it.
     pub cookie: u64,
-    /// Inode, 0 for orphans, TIME_WAIT and sockets of the kernel.
+    /// Inode; 0 for orphans, TIME_WAIT and, before 6.18, sockets of the kernel.
     pub inode: u64,
     /// cgroup v2 id of the creator, 0 where unknown.
     pub cgroup: u64,

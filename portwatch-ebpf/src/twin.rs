@@ -44,7 +44,7 @@ const CPU_BITS: u32 = 8;
 const ROOM: usize = 16;
 const _: () = assert!(HOOKS <= ROOM);
 
-/// Lines of the cache that no other CPU writes.
+/// Longer than the words in use, so that CPUs do not write each other's lines of the cache, wherever the kernel puts the first.
 #[repr(C, align(128))]
 struct Words([UnsafeCell<u64>; ROOM]);
 
@@ -52,7 +52,7 @@ struct Words([UnsafeCell<u64>; ROOM]);
 // work allows for.
 unsafe impl Sync for Words {}
 
-/// Where the lead of this CPU leaves word. By a lookup in a table for each CPU it would take twice as long.
+/// Where the lead of this CPU leaves word. A lookup in a table for each CPU takes more instructions.
 #[inline(always)]
 fn word(hook: Hook) -> *mut u64 {
     // SAFETY: a helper without arguments.

@@ -94,8 +94,13 @@ fn judge(place: &str, facts: &[Facts], is_real: bool, targets: &mut Targets) -> 
         let (refused, counted, kept) = (number("refused")?, number("counted")?, number("kept")?);
         let what = format!("{place}, {backend}: every refusal counted once, by metrics and history");
         targets.add(what, format!("{refused}, {counted}, {kept}"), refused == counted && refused == kept);
-        // At once, then once a second, and what is left in the end.
         let (told, seconds) = (number("tellings")?, number("seconds")?);
+        targets.add(
+            format!("{place}, {backend}: the store is told less than a twentieth as often"),
+            format!("{told}"),
+            told < refused / 20.0,
+        );
+        // At once, then once a second, and what is left in the end: what coalescing promises, whatever the rate.
         targets.add(
             format!("{place}, {backend}: the store is told of each conflict once a second"),
             format!("{told}"),
