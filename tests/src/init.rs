@@ -3,7 +3,8 @@
 //!
 //! What the host puts into the initramfs: `/command` (an argv separated by NUL, or several, each with a record separator
 //! at its end) and, if there are modules to load, `/lib/modules/order` (a path a line); those in `/lib/modules/on-demand`
-//! wait until a scenario wants them. What it gets: each command's output and, after it, the marker line.
+//! wait until a scenario wants them. What it gets: a line that says we are up, then each command's output and, after it,
+//! the marker line.
 
 use std::ffi::{CStr, OsStr};
 use std::fs::{self, File};
@@ -21,6 +22,9 @@ use crate::netns;
 
 /// Ends each of several commands.
 const RECORD_SEPARATOR: u8 = 0x1e;
+
+/// Said first: a kernel that dies before died without our doing.
+const UP: &str = "PORTWATCH-VM-UP";
 
 /// The host knows by this line that a command has ended, and how.
 const MARKER: &str = "PORTWATCH-VM-EXIT";
@@ -57,7 +61,7 @@ pub(crate) fn is_machine() -> bool {
 /// Does everything and never returns.
 pub(crate) fn main() -> ! {
     // The firmware leaves the console in the middle of a line.
-    println!();
+    println!("\n{UP}");
     mount_all();
     complain_if(netns::loopback_up());
     complain_if(load_modules("/lib/modules/order"));

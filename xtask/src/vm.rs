@@ -84,6 +84,11 @@ impl<'a> Machine<'a> {
 
 /// The line with which /init ends each command.
 pub(crate) const MARKER: &str = "PORTWATCH-VM-EXIT ";
+/// What /init says before anything else. A kernel that died earlier never saw a line of ours.
+pub(crate) const UP: &str = "PORTWATCH-VM-UP";
+/// Now and then QEMU 7.2, emulating several processors, delivers a breakpoint that a booting kernel has just taken back
+/// (`Oops: int3` while it patches itself); such a machine is started again, this often in all.
+const BOOTS: u32 = 3;
 /// Text after which nothing more is to be expected. Not "soft lockup": a busy host makes those too.
 const FATAL: &str = "Kernel panic - not syncing";
 /// What the firmware prints before the kernel begins; the first clears the terminal.
@@ -143,17 +148,47 @@ pub(crate) fn boot(
     answers: usize,
     on_line: &mut dyn FnMut(usize, &str),
 ) -> Result<Vec<i32>> {
+    let mut outcome = start(machine, initrd, answers, on_line);
+    for _ in 1..BOOTS {
+        let Ok(End::DiedBooting(line)) = &outcome else { break };
+        eprintln!(
+            "  Linux {} died before anything of portwatch ran, and is started again: {line}",
+            machine.kernel.release
+        );
+        outcome = start(machine, initrd, answers, on_line);
+    }
+    fs::remove_file(initrd)?;
+    let outcome = outcome.and_then(|end| match end {
+        End::Answered(codes) => Ok(codes),
+        End::DiedBooting(line) => bail!("died at each of {BOOTS} starts, before /init: {line}"),
+    });
+    outcome.with_context(|| format!("the virtual machine with Linux {}", machine.kernel.release))
+}
+
+/// How a machine ended, where it was not at fault.
+enum End {
+    Answered(Vec<i32>),
+    /// With the kernel's last line.
+    DiedBooting(String),
+}
+
+/// Starts it once, and sees it to its end.
+fn start(
+    machine: &Machine<'_>,
+    initrd: &Path,
+    answers: usize,
+    on_line: &mut dyn FnMut(usize, &str),
+) -> Result<End> {
     let start = Instant::now();
     let mut child = qemu(machine, initrd).spawn().context("cannot start QEMU")?;
     let lines = console(&mut child)?;
     let outcome = follow(machine, &lines, start, answers, on_line);
     // Killed only where it did not power off by itself.
-    if outcome.is_err() {
+    if !matches!(outcome, Ok(End::Answered(_))) {
         child.kill()?;
     }
     child.wait()?;
-    fs::remove_file(initrd)?;
-    outcome.with_context(|| format!("the virtual machine with Linux {}", machine.kernel.release))
+    outcome
 }
 
 fn follow(
@@ -162,7 +197,7 @@ fn follow(
     start: Instant,
     commands: usize,
     on_line: &mut dyn FnMut(usize, &str),
-) -> Result<Vec<i32>> {
+) -> Result<End> {
     let mut codes = Vec::new();
     let mut is_up = false;
     loop {
@@ -173,18 +208,18 @@ fn follow(
             }
             Err(RecvTimeoutError::Disconnected) => break,
         };
-        if !is_up {
+        if line == UP {
             eprintln!(
                 "  Linux {} is up after {:.1} s",
                 machine.kernel.release,
                 start.elapsed().as_secs_f32()
             );
             is_up = true;
-        }
-        if let Some(told) = line.strip_prefix(MARKER) {
+        } else if let Some(told) = line.strip_prefix(MARKER) {
             codes.push(told.trim().parse().with_context(|| format!("says {told:?} for an exit code"))?);
         } else if line.contains(FATAL) {
-            bail!("died: {line}");
+            ensure!(!is_up, "died: {line}");
+            return Ok(End::DiedBooting(line));
         } else if codes.len() < commands {
             on_line(codes.len(), &line);
         }
@@ -194,7 +229,7 @@ fn follow(
         "ended without an answer to {} commands",
         commands - codes.len().min(commands)
     );
-    Ok(codes)
+    Ok(End::Answered(codes))
 }
 
 /// The console's lines, cleaned of what firmware does to a terminal.

@@ -74,6 +74,11 @@ fn write(machine: &Machine<'_>, root: &Path, binaries: &Binaries) -> Result<Path
             added.copy(&format!("usr/lib/portwatch-test/{name}"), &path)?;
         }
     }
+    // In the place of the root's own, a link to systemd.
+    added.file(
+        "init",
+        format!("#!/bin/sh\necho; echo {}\nexec /lib/systemd/systemd \"$@\"\n", vm::UP).as_bytes(),
+    );
     // debootstrap takes over the name of the machine that it runs on.
     added.plain("etc/hostname", b"portwatch-test\n");
     added.link(&format!("{UNITS}/default.target"), "/lib/systemd/system/multi-user.target");
