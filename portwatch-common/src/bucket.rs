@@ -25,5 +25,12 @@ pub const fn shift_of(bits: u32) -> u32 {
 #[inline(always)]
 #[must_use]
 pub const fn bucket_of(key: u64, shift: u32) -> u32 {
-    (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> shift) as u32
+    (mixed(key) >> shift) as u32
+}
+
+/// A key whose highest bits say which bucket is its.
+#[inline(always)]
+#[must_use]
+pub const fn mixed(key: u64) -> u64 {
+    key.wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }

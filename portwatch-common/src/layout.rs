@@ -1,6 +1,7 @@
 //! Sizes of the records, so that no padding slips in: both sides, and every recording, rely on them.
 
 use crate::bucket::{Bucket, WAYS};
+use crate::marks::Tuning;
 use crate::record::*;
 
 const _: () = {

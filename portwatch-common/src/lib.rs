@@ -16,8 +16,9 @@ mod pod;
 pub mod record;
 
 pub use bucket::Bucket;
+pub use marks::{Constants, Tuning};
 pub use offsets::Offsets;
 pub use record::{
     Assignment, Attempt, Call, Cpu, Holder, LastOwner, PortKey, Process, ProcessKey, Recent, Refusal, Socket,
-    Task, Tuning,
+    Task,
 };

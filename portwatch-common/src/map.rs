@@ -21,11 +21,6 @@ pub const CPUS: &str = "CPUS";
 /// The ring buffer: refusals, their holders, new processes.
 pub const EVENTS: &str = "EVENTS";
 
-/// Read-only global of type [`crate::Offsets`].
-pub const OFFSETS_GLOBAL: &str = "OFFSETS";
-/// Read-only global of type [`crate::Tuning`].
-pub const TUNING_GLOBAL: &str = "TUNING";
-
 /// Room in [`PORTS`] unless told otherwise: sockets that hold a port at one time.
 pub const PORTS_ENTRIES: u32 = 262_144;
 /// Entries of [`DATAGRAMS`].

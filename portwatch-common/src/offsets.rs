@@ -1,7 +1,7 @@
 //! The kernel fields that the kernel side reads, by their BTF path.
 //!
 //! rustc emits no CO-RE relocations. User space looks every path up in the running kernel's BTF once and hands the
-//! result to the kernel side as one read-only global, whose values the verifier treats as constants.
+//! result into the instructions of the kernel side, see [`crate::marks`]: to the verifier they are constants.
 
 /// Value of an offset whose field the running kernel does not have.
 pub const ABSENT: u32 = u32::MAX;

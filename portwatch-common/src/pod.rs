@@ -1,6 +1,6 @@
 //! The promise to aya that the shared records are plain bytes (user side only).
 
-use crate::{Assignment, Bucket, Cpu, LastOwner, Offsets, ProcessKey, Tuning};
+use crate::{Assignment, Bucket, Cpu, LastOwner, ProcessKey};
 
 macro_rules! pod {
     ($($name:ty),*) => {
@@ -10,4 +10,4 @@ macro_rules! pod {
     };
 }
 
-pod!(Assignment, Bucket<Assignment>, Bucket<LastOwner>, Cpu, LastOwner, Offsets, ProcessKey, Tuning);
+pod!(Assignment, Bucket<Assignment>, Bucket<LastOwner>, Cpu, LastOwner, ProcessKey);

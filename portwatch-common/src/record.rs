@@ -276,19 +276,3 @@ impl Attempt {
     // SAFETY: integers and arrays of integers only, for which zeros are a value.
     pub const NEW: Self = unsafe { core::mem::zeroed() };
 }
-
-/// Settings of the kernel side, fixed at load.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tuning {
-    /// 1: the current task can be had as a typed pointer, whose fields are plain loads (5.11+).
-    pub task_btf: u32,
-    /// 1: UDP records go to `DATAGRAMS`, because this backend sees no UDP release.
-    pub datagrams: u32,
-    /// 1: the kernel preempts programs, so that hooks of processes have stand-ins too.
-    pub preempts: u32,
-    /// [`crate::bucket::shift_of`] the buckets of `PORTS`; 0: the kernel has no atomic exchange, and no table has any.
-    pub bucket_shift: u32,
-    /// 1: the kernel has cgroups, and every field on the way to a task's.
-    pub cgroups: u32,
-}

@@ -1,12 +1,15 @@
 //! A socket was given a port: remember who asked, how and when.
 
 use core::arch::asm;
+use core::mem::MaybeUninit;
 
 use aya_ebpf::helpers::bpf_ktime_get_boot_ns;
 use portwatch_common::{Assignment, Cpu, ProcessKey, Recent, Task, counter, record::how};
 
-use crate::field::Access;
-use crate::maps::{DATAGRAMS, PROCESS, constant, count, cpu};
+use crate::constant::constant;
+use crate::field::{Access, Probed};
+use crate::maps::{DATAGRAMS, PROCESS, count, cpu};
+use crate::table::Seat;
 use crate::{emit, ports, sctp, sock, task};
 
 const BPF_ANY: u64 = 0;
@@ -45,23 +48,13 @@ pub(crate) fn record<A: Access>(sk: *const u8, key: u64, given: Given, earlier: 
 /// [`record`], by the index of its counter.
 #[inline(always)]
 fn counted<A: Access>(sk: *const u8, key: u64, given: Given, counter: usize, earlier: Earlier) {
-    let Given { protocol, port, how } = given;
     let now = now();
-    let assignment = Assignment {
-        task: task::current(),
-        assigned_ns: now,
-        inode: sock::inode::<A>(sk),
-        netns: sock::netns::<A>(sk),
-        port,
-        protocol: protocol as u8,
-        how,
-    };
     let mut here = cpu();
     if let Some(counter) = here.as_mut().and_then(|cpu| cpu.counters.get_mut(counter)) {
         *counter = counter.wrapping_add(1);
     }
-    store(key, protocol, &assignment, earlier);
-    announce(here, &assignment.task, now);
+    let process = store::<A>(sk, key, given, now, earlier);
+    announce(here, process, now);
 }
 
 /// [`record`], for hooks that have other things on their stack, or come to pass less often than connections.
@@ -80,26 +73,69 @@ pub(crate) fn record_preexisting(sk: *const u8, protocol: u16, port: u16, owner:
     let assignment = Assignment {
         task: owner,
         assigned_ns: 0,
-        inode: sock::inode::<crate::field::Probed>(sk),
-        netns: sock::netns::<crate::field::Probed>(sk),
+        inode: sock::inode::<Probed>(sk),
+        netns: sock::netns::<Probed>(sk),
         port,
         protocol: protocol as u8,
         how: if sock::port_locked(sk) { how::PREEXISTING } else { how::PREEXISTING_CHOSEN },
     };
     count(counter::PREEXISTING);
-    store(sk as u64, protocol, &assignment, Earlier::Keep);
+    let key = sk as u64;
+    if is_apart(protocol) {
+        return store_apart(key, protocol, &assignment, Earlier::Keep);
+    }
+    match ports::seat(key, |record| is_true(record, assignment.inode, port)) {
+        Seat::Taken => {}
+        Seat::At(place) => {
+            // SAFETY: ours until it is published.
+            unsafe { place.value().write(assignment) };
+            place.publish(key);
+        }
+        Seat::Beside(bucket) => ports::spill(bucket, key, &assignment),
+    }
+}
+
+/// Whether records of the protocol are not in `PORTS`.
+#[inline(always)]
+fn is_apart(protocol: u16) -> bool {
+    protocol == sock::IPPROTO_SCTP || (sock::is_datagram(protocol) && constant!(tuning.datagrams) != 0)
+}
+
+/// Keeps what the current task was given; which process that is.
+///
+/// It is written where it stays, and read last, so that nothing of it has to outlast a call.
+#[inline(always)]
+fn store<A: Access>(sk: *const u8, key: u64, given: Given, now: u64, earlier: Earlier) -> ProcessKey {
+    let mut beside = MaybeUninit::uninit();
+    if is_apart(given.protocol) {
+        let written = write::<A>(beside.as_mut_ptr(), sk, given, now);
+        store_apart(key, given.protocol, written, earlier);
+        return process_key(&written.task);
+    }
+    let is_known =
+        |record: &Assignment| earlier == Earlier::Keep && is_true(record, sock::inode::<A>(sk), given.port);
+    match ports::seat(key, is_known) {
+        Seat::Taken => process_key(&task::current()),
+        Seat::At(place) => {
+            let written = write::<A>(place.value(), sk, given, now);
+            place.publish(key);
+            process_key(&written.task)
+        }
+        Seat::Beside(bucket) => {
+            let written = write::<A>(beside.as_mut_ptr(), sk, given, now);
+            ports::spill(bucket, key, written);
+            process_key(&written.task)
+        }
+    }
 }
 
 #[inline(always)]
-fn store(key: u64, protocol: u16, assignment: &Assignment, earlier: Earlier) {
-    let is_sctp = protocol == sock::IPPROTO_SCTP;
-    if is_sctp {
+fn store_apart(key: u64, protocol: u16, assignment: &Assignment, earlier: Earlier) {
+    if protocol == sock::IPPROTO_SCTP {
         sctp::note(key, assignment);
     }
-    let is_known = |record: &Assignment| earlier == Earlier::Keep && is_true(record, assignment);
-    if !is_sctp && (!sock::is_datagram(protocol) || constant!(TUNING.datagrams) == 0) {
-        return ports::insert_unless(key, assignment, is_known);
-    }
+    let is_known =
+        |record: &Assignment| earlier == Earlier::Keep && is_true(record, assignment.inode, assignment.port);
     // SAFETY: a map value, of a socket that the caller has.
     if !DATAGRAMS.get_ptr(key).is_some_and(|record| is_known(unsafe { &*record })) {
         // An LRU table makes room by itself.
@@ -107,55 +143,72 @@ fn store(key: u64, protocol: u16, assignment: &Assignment, earlier: Earlier) {
     }
 }
 
+/// Writes that the current task was given a port.
+#[inline(always)]
+fn write<'a, A: Access>(to: *mut Assignment, sk: *const u8, given: Given, now: u64) -> &'a Assignment {
+    let Given { protocol, port, how } = given;
+    // SAFETY: room for a record, that nobody else reads yet; every member is written.
+    unsafe {
+        task::write_current(&raw mut (*to).task);
+        (*to).assigned_ns = now;
+        (*to).inode = sock::inode::<A>(sk);
+        (*to).netns = sock::netns::<A>(sk);
+        (*to).port = port;
+        (*to).protocol = protocol as u8;
+        (*to).how = how;
+        &*to
+    }
+}
+
 /// Whether the record found at a socket's address is the socket's own. Addresses are reused at once: another inode is from a
 /// former life; and a socket that was disconnected has another port.
 #[inline(always)]
-fn is_true(record: &Assignment, assignment: &Assignment) -> bool {
-    (record.inode == assignment.inode || record.inode == 0)
-        && (record.port == assignment.port || record.port == 0)
+fn is_true(record: &Assignment, inode: u64, port: u16) -> bool {
+    (record.inode == inode || record.inode == 0) && (record.port == port || record.port == 0)
 }
 
 /// Announces the process that runs now. A function of its own, for the sake of its caller's stack.
 #[inline(never)]
 pub(crate) fn announce_current() {
-    announce(cpu(), &task::current(), now());
+    announce(cpu(), process_key(&task::current()), now());
 }
 
-/// Tells user space of a process once, while it certainly lives, so that the dead keep their names.
+/// Tells user space of the current process once, while it certainly lives, so that the dead keep their names.
 #[inline(always)]
-fn announce(here: Option<&mut Cpu>, task: &Task, now: u64) {
-    let key = key(task);
-    if here.is_some_and(|cpu| is_recent(&mut cpu.recent, key, now)) || PROCESS.get_ptr(key).is_some() {
+fn announce(here: Option<&mut Cpu>, process: ProcessKey, now: u64) {
+    if here.is_some_and(|cpu| is_recent(&mut cpu.recent, process, now)) || PROCESS.get_ptr(process).is_some()
+    {
         return;
     }
     // LRU: cannot be full. Losing a race to another thread of the process announces it twice, which is harmless.
-    let _ = PROCESS.insert(key, 0, BPF_ANY);
-    emit::process(task);
+    let _ = PROCESS.insert(process, 0, BPF_ANY);
+    emit::process();
 }
 
 /// Whether this is the process that came last on this CPU, so that it is in `PROCESS` already; a second later that is asked
 /// again, which keeps it among those that the table does not drop.
 #[inline(always)]
-fn is_recent(recent: &mut Recent, key: ProcessKey, now: u64) -> bool {
+fn is_recent(recent: &mut Recent, process: ProcessKey, now: u64) -> bool {
+    let ProcessKey { start_ns, tgid, .. } = recent.process;
     // Where another task comes between two of the words, they fit neither of the two.
-    if recent.process == key && now.wrapping_sub(recent.asked_ns) < STALE_NS {
+    if start_ns == process.start_ns && tgid == process.tgid && now.wrapping_sub(recent.asked_ns) < STALE_NS {
         return true;
     }
-    *recent = Recent { process: key, asked_ns: now };
+    *recent = Recent { process, asked_ns: now };
     false
 }
 
 /// A thread of the current process ends, before its files are closed. The last one to come here ends the process.
 #[inline(always)]
 pub(crate) fn ended() {
-    if let Some(ended_ns) = PROCESS.get_ptr_mut(key(&task::current())) {
+    if let Some(ended_ns) = PROCESS.get_ptr_mut(process_key(&task::current())) {
         // SAFETY: an aligned word of a map value; of several threads that write, any may be the last.
         unsafe { *ended_ns = now() };
     }
 }
 
 #[inline(always)]
-fn key(task: &Task) -> ProcessKey {
+fn process_key(task: &Task) -> ProcessKey {
     ProcessKey { start_ns: task.start_ns, tgid: task.tgid, pad: 0 }
 }
 

@@ -9,7 +9,9 @@ use core::intrinsics::{AtomicOrdering, atomic_cxchg, atomic_xadd, atomic_xchg};
 #[inline(always)]
 pub(crate) unsafe fn claim(place: *mut u64, old: u64, new: u64) -> bool {
     // SAFETY: the caller's.
-    unsafe { atomic_cxchg::<u64, { AtomicOrdering::SeqCst }, { AtomicOrdering::SeqCst }>(place, old, new).1 }
+    unsafe {
+        atomic_cxchg::<u64, { AtomicOrdering::SeqCst }, { AtomicOrdering::SeqCst }>(place, old, new).0 == old
+    }
 }
 
 /// Puts `new` there, after everything that was written before.

@@ -2,10 +2,11 @@
 
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use aya_ebpf::maps::{Array, HashMap};
+use portwatch_common::bucket::{bucket_of, shift_of};
 use portwatch_common::{Attempt, Bucket, counter, map::THREAD_BITS};
 
 use crate::maps::{ATTEMPTS, ATTEMPTS_SPILL};
-use crate::table::{Table, shift_of_all};
+use crate::table::Table;
 
 enum Attempts {}
 
@@ -16,8 +17,8 @@ impl Table for Attempts {
     const FULL: u32 = counter::ATTEMPTS_FULL;
 
     #[inline(always)]
-    fn shift() -> u32 {
-        shift_of_all(THREAD_BITS)
+    fn index(key: u64) -> u32 {
+        bucket_of(key, const { shift_of(THREAD_BITS) })
     }
 }
 

@@ -4,10 +4,11 @@
 
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use aya_ebpf::maps::{Array, HashMap};
+use portwatch_common::bucket::{bucket_of, shift_of};
 use portwatch_common::{Bucket, Call, counter, map::THREAD_BITS, record::how};
 
 use crate::maps::{CALLS, CALLS_SPILL, count};
-use crate::table::{Table, shift_of_all};
+use crate::table::Table;
 
 enum Calls {}
 
@@ -18,8 +19,8 @@ impl Table for Calls {
     const FULL: u32 = counter::CALLS_FULL;
 
     #[inline(always)]
-    fn shift() -> u32 {
-        shift_of_all(THREAD_BITS)
+    fn index(key: u64) -> u32 {
+        bucket_of(key, const { shift_of(THREAD_BITS) })
     }
 }
 

@@ -3,7 +3,7 @@
 use aya_ebpf::helpers::bpf_probe_read_user_buf;
 use aya_ebpf::helpers::generated::bpf_probe_read_user;
 use portwatch_common::{
-    Assignment, Holder, Process, Socket, Task, counter,
+    Assignment, Holder, Process, Socket, counter,
     record::{ARGV_BYTES, found_by, tag},
 };
 
@@ -17,9 +17,9 @@ const NO_WAKEUP: u64 = 1;
 /// The kernel's adaptive wake-up only fires for a reader that has caught up, which a silent holder prevents.
 pub(crate) const WAKEUP: u64 = 2;
 
-/// Announces a process with its arguments.
+/// Announces the current process with its arguments.
 #[inline(never)]
-pub(crate) fn process(of: &Task) {
+pub(crate) fn process() {
     let Some(mut entry) = EVENTS.reserve::<Process>(0) else {
         count(counter::PROCESSES_LOST);
         return;
@@ -28,7 +28,7 @@ pub(crate) fn process(of: &Task) {
     // SAFETY: the entry is ours until submitted, and every byte of it is written here.
     unsafe {
         (*process).tag = tag::PROCESS;
-        (*process).task = *of;
+        (*process).task = task::current();
         (*process).argv = [0; ARGV_BYTES];
         (*process).argv_len = arguments(&raw mut (*process).argv);
     }

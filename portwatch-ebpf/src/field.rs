@@ -1,6 +1,7 @@
 //! Reading kernel memory: as plain loads through typed pointers, or through `bpf_probe_read_kernel`.
 
 use core::arch::asm;
+use core::hint::assert_unchecked;
 use core::mem::MaybeUninit;
 
 use aya_ebpf::EbpfContext;
@@ -8,14 +9,14 @@ use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
 use portwatch_common::marks::MARK;
 use portwatch_common::offsets::ABSENT;
 
-use crate::maps::{OFFSETS, load};
+use crate::constant;
 
 /// A way to read a `T` that lies `offset` bytes behind `base`.
 pub(crate) trait Access {
     /// The value; zero where it cannot be read.
     fn read<T: Copy + Default>(base: *const u8, offset: u32) -> T;
 
-    /// The same for the field whose offset is `FIELD` bytes into [`OFFSETS`], and `WORDS` words more.
+    /// The same for the field whose offset is `FIELD` bytes into [`portwatch_common::Offsets`], and `WORDS` words more.
     fn field<T: Copy + Default, const FIELD: usize, const WORDS: usize>(base: *const u8) -> T;
 }
 
@@ -58,6 +59,8 @@ impl Access for Typed {
                 4 => marked_load!("u32", base, value, FIELD, WORDS),
                 _ => marked_load!("u64", base, value, FIELD, WORDS),
             }
+            // All loads leave zeros above what they read.
+            assert_unchecked(size_of::<T>() == 8 || value >> (8 * (size_of::<T>() & 7)) == 0);
             core::mem::transmute_copy(&value)
         }
     }
@@ -77,9 +80,7 @@ impl Access for Probed {
 
     #[inline(always)]
     fn field<T: Copy + Default, const FIELD: usize, const WORDS: usize>(base: *const u8) -> T {
-        // SAFETY: `FIELD` is from `offset_of!`, and all members are of this type.
-        let offset = unsafe { &*(&raw const OFFSETS).byte_add(FIELD).cast() };
-        Self::read(base, load(offset) + WORDS as u32 * 8)
+        Self::read(base, constant::number::<FIELD>() + WORDS as u32 * 8)
     }
 }
 
@@ -99,7 +100,7 @@ pub(crate) unsafe fn probe<T>(into: *mut T, base: *const u8, offset: u32) {
 macro_rules! fill {
     ($place:expr, $base:expr, $name:ident) => {
         // SAFETY: the place is a field that we may write.
-        unsafe { $crate::field::probe(&raw mut $place, $base, $crate::maps::constant!(OFFSETS.$name)) }
+        unsafe { $crate::field::probe(&raw mut $place, $base, $crate::constant::constant!(offsets.$name)) }
     };
 }
 pub(crate) use fill;
@@ -110,11 +111,9 @@ macro_rules! field {
         field!($access, $base, $name, 0)
     };
     ($access:ty, $base:expr, $name:ident, $words:literal) => {
-        <$access as $crate::field::Access>::field::<
-            _,
-            { core::mem::offset_of!(portwatch_common::Offsets, $name) },
-            $words,
-        >($base)
+        <$access as $crate::field::Access>::field::<_, { $crate::constant::place!(offsets.$name) }, $words>(
+            $base,
+        )
     };
 }
 pub(crate) use field;
@@ -122,7 +121,7 @@ pub(crate) use field;
 /// Whether the running kernel has the field.
 macro_rules! present {
     ($name:ident) => {
-        $crate::maps::constant!(OFFSETS.$name) != portwatch_common::offsets::ABSENT
+        $crate::constant::constant!(offsets.$name) != portwatch_common::offsets::ABSENT
     };
 }
 pub(crate) use present;

@@ -9,7 +9,8 @@ use portwatch_common::{
     map::LAST_BITS,
 };
 
-use crate::maps::{LAST, LAST_SPILL, constant};
+use crate::constant::constant;
+use crate::maps::{LAST, LAST_SPILL};
 use crate::table::{BUSY, Place, read, room, way};
 
 /// Remembers who had the connection.
@@ -45,7 +46,7 @@ fn find(key: u64) -> Option<*const LastOwner> {
 
 #[inline(always)]
 fn bucket(key: u64) -> Option<*mut Bucket<LastOwner>> {
-    if constant!(TUNING.bucket_shift) == 0 {
+    if constant!(tuning.bucket_shift) == 0 {
         return None;
     }
     LAST.get_ptr_mut(bucket_of(key, const { shift_of(LAST_BITS) }))

@@ -3,13 +3,13 @@
 //! `hooks/` holds the thin entry points, one file a backend; `assign`, `release` and `refuse` hold the logic once for
 //! all of them; `attempt` follows a bind() or listen() from its beginning to its end, `call` a function of the kernel; `sctp`
 //! does both for SCTP; `twin` is for hooks that the kernel skips now and then; `task`, `sock`, `walk` and `field` read the
-//! kernel; `emit` writes the ring; `maps` holds the tables, `table` (with `atomic`) knows how those are kept
+//! kernel, `constant` tells what user space knows of it; `emit` writes the ring; `maps` holds the tables, `table` (with `atomic`) knows how those are kept
 //! that every connection comes to, `ports` and `last` are the largest of them.
 #![no_std]
 #![no_main]
 // Built with the pinned stable compiler, which has no atomics for this target but these.
 #![feature(core_intrinsics)]
-// For the loads of `field`, whose offsets user space puts in.
+// For the instructions of `field` and `constant` that user space completes.
 #![feature(asm_experimental_arch)]
 #![expect(internal_features, reason = "core::intrinsics, for `atomic`")]
 
@@ -17,6 +17,7 @@ mod assign;
 mod atomic;
 mod attempt;
 mod call;
+mod constant;
 mod emit;
 mod field;
 mod hooks;

@@ -1,9 +1,9 @@
-//! The tables and the two read-only globals.
+//! The tables.
 
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf};
 use portwatch_common::{
-    Assignment, Attempt, Bucket, Call, Cpu, LastOwner, Offsets, PortKey, ProcessKey, Tuning,
+    Assignment, Attempt, Bucket, Call, Cpu, LastOwner, PortKey, ProcessKey,
     bucket::WAYS,
     map::{
         DATAGRAMS_ENTRIES, EVENTS_BYTES, LAST_BITS, LAST_ENTRIES, PORTS_ENTRIES, PROCESS_ENTRIES,
@@ -37,30 +37,6 @@ pub(crate) static CALLS: Array<Bucket<Call>> = Array::with_max_entries(1 << THRE
 pub(crate) static CALLS_SPILL: HashMap<u64, Call> = HashMap::with_max_entries(THREADS_SPILL_ENTRIES, 0);
 #[map]
 pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(EVENTS_BYTES, 0);
-
-/// Filled in by user space before the load; constants to the verifier.
-#[unsafe(no_mangle)]
-pub(crate) static OFFSETS: Offsets = Offsets::UNKNOWN;
-
-/// Filled in by user space before the load; constants to the verifier.
-#[unsafe(no_mangle)]
-pub(crate) static TUNING: Tuning =
-    Tuning { task_btf: 0, datagrams: 0, preempts: 0, bucket_shift: 0, cgroups: 0 };
-
-/// Reads one field of a read-only global in a way that the compiler cannot fold at build time.
-macro_rules! constant {
-    ($global:ident . $field:ident) => {
-        $crate::maps::load(&$crate::maps::$global.$field)
-    };
-}
-pub(crate) use constant;
-
-/// See [`constant`].
-#[inline(always)]
-pub(crate) fn load(constant: &u32) -> u32 {
-    // SAFETY: a reference is readable.
-    unsafe { core::ptr::read_volatile(constant) }
-}
 
 /// What this CPU keeps for itself.
 #[inline(always)]

@@ -1,10 +1,12 @@
 //! Who was given the port of which socket, by the socket's address.
 
 use aya_ebpf::maps::{Array, HashMap};
+use portwatch_common::bucket::mixed;
 use portwatch_common::{Assignment, Bucket, counter};
 
-use crate::maps::{PORTS, PORTS_SPILL, constant};
-use crate::table::Table;
+use crate::constant::{place, shifted};
+use crate::maps::{PORTS, PORTS_SPILL};
+use crate::table::{Seat, Table};
 
 enum Ports {}
 
@@ -15,8 +17,8 @@ impl Table for Ports {
     const FULL: u32 = counter::PORTS_FULL;
 
     #[inline(always)]
-    fn shift() -> u32 {
-        constant!(TUNING.bucket_shift)
+    fn index(key: u64) -> u32 {
+        shifted::<{ place!(tuning.bucket_shift) }>(mixed(key)) as u32
     }
 }
 
@@ -26,10 +28,16 @@ pub(crate) fn insert(sk: u64, assignment: &Assignment) {
     Ports::insert(sk, assignment);
 }
 
-/// Remembers a socket, unless what is known of its address is good enough.
+/// Where what is to be remembered of a socket goes, unless what is known of its address is good enough.
 #[inline(always)]
-pub(crate) fn insert_unless(sk: u64, assignment: &Assignment, is_good: impl Fn(&Assignment) -> bool) {
-    Ports::insert_unless(sk, assignment, is_good);
+pub(crate) fn seat(sk: u64, is_good: impl Fn(&Assignment) -> bool) -> Seat<Assignment> {
+    Ports::seat(sk, is_good)
+}
+
+/// Remembers a socket that has no place in `bucket`: see [`Seat::Beside`].
+#[inline(always)]
+pub(crate) fn spill(bucket: *mut Bucket<Assignment>, sk: u64, assignment: &Assignment) {
+    Ports::spill(bucket, sk, assignment);
 }
 
 /// Forgets a socket; most that are let go on a server were never known.

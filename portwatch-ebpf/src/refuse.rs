@@ -7,8 +7,9 @@ use portwatch_common::{
     record::{refusal_flag, tag},
 };
 
+use crate::constant::constant;
 use crate::field::{Access, Probed, field, present};
-use crate::maps::{EVENTS, constant, count};
+use crate::maps::{EVENTS, count};
 use crate::walk::{self, Outcome};
 use crate::{assign, attempt, emit, sctp, sock, task};
 
@@ -179,8 +180,8 @@ fn send_verdict(attempt: &mut Attempt, id: u64, sent: &mut u16, lost: &mut u16) 
 /// ip_local_port_range of the namespace: two ints before 6.8, one packed word since.
 #[inline(always)]
 fn range(net: *const u8) -> (u16, u16) {
-    let offset = constant!(OFFSETS.net_range_pair);
-    if constant!(OFFSETS.net_range_size) == 8 {
+    let offset = constant!(offsets.net_range_pair);
+    if constant!(offsets.net_range_size) == 8 {
         let [low, high]: [u32; 2] = Probed::read(net, offset);
         (low as u16, high as u16)
     } else {

@@ -2,8 +2,8 @@
 
 use portwatch_common::{Socket, record::flag};
 
+use crate::constant::constant;
 use crate::field::{Access, Probed, Typed, bits, field, fill, present};
-use crate::maps::constant;
 use crate::task;
 
 pub(crate) const AF_INET: u16 = 2;
@@ -61,7 +61,7 @@ pub(crate) fn is_stream_descriptor(fd: u32) -> bool {
 /// The open file behind a descriptor of the current process, or null.
 #[inline(always)]
 fn file(fd: u32) -> *const u8 {
-    let (max, array) = if constant!(TUNING.task_btf) != 0 {
+    let (max, array) = if constant!(tuning.task_btf) != 0 {
         files::<Typed>(task::current_typed())
     } else {
         files::<Probed>(task::current_address())
@@ -188,11 +188,11 @@ pub(crate) fn endpoints<A: Access>(sk: *const u8, facts: &mut Socket) {
     facts.family = field!(A, sk, skc_family);
     facts.remote_port = u16::from_be(field!(A, sk, skc_dport));
     if facts.family == AF_INET6 && present!(skc_v6_rcv_saddr) && present!(skc_v6_daddr) {
-        facts.local = ipv6::<A>(sk, constant!(OFFSETS.skc_v6_rcv_saddr));
-        facts.remote = ipv6::<A>(sk, constant!(OFFSETS.skc_v6_daddr));
+        facts.local = ipv6::<A>(sk, constant!(offsets.skc_v6_rcv_saddr));
+        facts.remote = ipv6::<A>(sk, constant!(offsets.skc_v6_daddr));
     } else {
-        facts.local = ipv4::<A>(sk, constant!(OFFSETS.skc_rcv_saddr));
-        facts.remote = ipv4::<A>(sk, constant!(OFFSETS.skc_daddr));
+        facts.local = ipv4::<A>(sk, constant!(offsets.skc_rcv_saddr));
+        facts.remote = ipv4::<A>(sk, constant!(offsets.skc_daddr));
     }
 }
 
@@ -214,16 +214,16 @@ fn ipv6<A: Access>(sk: *const u8, offset: u32) -> [u8; 16] {
 /// Branch-free: every branch here would double the verifier's work.
 #[inline(always)]
 fn common_flags(sk: *const u8) -> u32 {
-    (some(bits::<Probed>(sk, constant!(OFFSETS.skc_reuse), 0xf)) * flag::REUSE)
-        | (some(bits::<Probed>(sk, constant!(OFFSETS.skc_reuseport), 1)) * flag::REUSEPORT)
-        | (some(bits::<Probed>(sk, constant!(OFFSETS.skc_ipv6only), 1)) * flag::V6ONLY)
+    (some(bits::<Probed>(sk, constant!(offsets.skc_reuse), 0xf)) * flag::REUSE)
+        | (some(bits::<Probed>(sk, constant!(offsets.skc_reuseport), 1)) * flag::REUSEPORT)
+        | (some(bits::<Probed>(sk, constant!(offsets.skc_ipv6only), 1)) * flag::V6ONLY)
 }
 
 #[inline(always)]
 fn full_flags(sk: *const u8) -> u32 {
     let socket: u64 = field!(Probed, sk, sk_socket);
-    let mut flags = (some(bits::<Probed>(sk, constant!(OFFSETS.sk_kern_sock), 1)) * flag::KERNEL)
-        | (some(bits::<Probed>(sk, constant!(OFFSETS.sk_userlocks), PORT_LOCK)) * flag::PORT_LOCKED)
+    let mut flags = (some(bits::<Probed>(sk, constant!(offsets.sk_kern_sock), 1)) * flag::KERNEL)
+        | (some(bits::<Probed>(sk, constant!(offsets.sk_userlocks), PORT_LOCK)) * flag::PORT_LOCKED)
         | ((1 - some_word(socket)) * flag::ORPHAN);
     if present!(sk_reuseport_cb) {
         flags |= some_word(field!(Probed, sk, sk_reuseport_cb)) * flag::REUSEPORT_GROUP;
@@ -245,7 +245,7 @@ fn some(byte: u8) -> u32 {
 /// Whether the user chose the number.
 #[inline(always)]
 pub(crate) fn port_locked(sk: *const u8) -> bool {
-    bits::<Probed>(sk, constant!(OFFSETS.sk_userlocks), 0xf) & PORT_LOCK != 0
+    bits::<Probed>(sk, constant!(offsets.sk_userlocks), 0xf) & PORT_LOCK != 0
 }
 
 #[inline(always)]

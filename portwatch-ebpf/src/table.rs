@@ -7,15 +7,15 @@
 //! A way belongs to whoever changed its key from 0. What concerns one key never runs at the same time on two CPUs, so all
 //! else is plain; only who copies the value of another's key looks at that key once more.
 
-use core::hint::assert_unchecked;
 use core::ptr;
 
 use aya_ebpf::maps::{Array, HashMap};
 use portwatch_common::Bucket;
-use portwatch_common::bucket::{WAYS, bucket_of, shift_of};
+use portwatch_common::bucket::WAYS;
 
 use crate::atomic;
-use crate::maps::{constant, count};
+use crate::constant::constant;
+use crate::maps::count;
 
 const BPF_ANY: u64 = 0;
 /// Marks the key of a value that is being written: keys are even.
@@ -26,55 +26,59 @@ pub(crate) trait Table {
     /// What it keeps.
     type Value: Copy + 'static;
 
-    /// The buckets, `1 << bits` of them.
+    /// The buckets; the kernel has none of them where it has no atomic exchange.
     const BUCKETS: &'static Array<Bucket<Self::Value>>;
     /// Where everything is that finds no room in its bucket.
     const SPILL: &'static HashMap<u64, Self::Value>;
     /// Counts what found no room at all.
     const FULL: u32;
 
-    /// Of `BUCKETS`; 0 where the kernel has no atomic exchange.
-    fn shift() -> u32;
+    /// The number of a key's bucket.
+    fn index(key: u64) -> u32;
 
     /// Enters a value, over what was there of the key before.
     #[inline(always)]
     fn insert(key: u64, value: &Self::Value) {
-        Self::insert_unless(key, value, |_| false);
+        match Self::seat(key, |_| false) {
+            Seat::Taken => {}
+            Seat::At(place) => {
+                // SAFETY: the way is this key's.
+                unsafe { *place.value() = *value };
+                place.publish(key);
+            }
+            Seat::Beside(bucket) => Self::spill(bucket, key, value),
+        }
     }
 
-    /// [`Self::insert`], unless what was there is good enough.
+    /// Where a value is to be written, over what was there of the key before, unless that is good enough.
     #[inline(always)]
-    fn insert_unless(key: u64, value: &Self::Value, is_good: impl Fn(&Self::Value) -> bool) {
+    fn seat(key: u64, is_good: impl Fn(&Self::Value) -> bool) -> Seat<Self::Value> {
         // SAFETY: a map value, of a key that is the caller's alone.
         let has_good = |value: *mut Self::Value| is_good(unsafe { &*value });
         let Some(bucket) = Self::bucket(key) else {
-            if !Self::SPILL.get_ptr_mut(key).is_some_and(has_good) {
-                Self::spill(ptr::null_mut(), key, value);
-            }
-            return;
+            let is_good = Self::SPILL.get_ptr_mut(key).is_some_and(has_good);
+            return if is_good { Seat::Taken } else { Seat::Beside(ptr::null_mut()) };
         };
-        let way = match way(bucket, key) {
-            Some(way) if has_good(Place { bucket, way }.value()) => return,
-            Some(way) => Some(way),
-            None => {
-                if has_spilled(bucket) {
-                    // It may have found no room before.
-                    if Self::SPILL.get_ptr_mut(key).is_some_and(has_good) {
-                        return;
-                    }
-                    Self::unspill(bucket, key);
-                }
-                room(bucket, key)
+        if let Some(way) = way(bucket, key) {
+            let place = Place { bucket, way };
+            if has_good(place.value()) {
+                return Seat::Taken;
             }
-        };
-        let Some(way) = way else { return Self::spill(bucket, key, value) };
-        let place = Place { bucket, way };
-        // SAFETY: the way is this key's.
-        unsafe {
-            place.key().write_volatile(key | BUSY);
-            *place.value() = *value;
+            // SAFETY: the way is this key's.
+            unsafe { place.key().write_volatile(key | BUSY) };
+            return Seat::At(place);
         }
-        place.publish(key);
+        if has_spilled(bucket) {
+            // It may have found no room before.
+            if Self::SPILL.get_ptr_mut(key).is_some_and(has_good) {
+                return Seat::Taken;
+            }
+            Self::unspill(bucket, key);
+        }
+        match room(bucket, key) {
+            Some(way) => Seat::At(Place { bucket, way }),
+            None => Seat::Beside(bucket),
+        }
     }
 
     /// Room for a value that only the current thread looks at, whatever is in it; `new` is what it begins as in the hash.
@@ -132,13 +136,10 @@ pub(crate) trait Table {
     /// None where the kernel has no atomic exchange; and for 0, which stands for room.
     #[inline(always)]
     fn bucket(key: u64) -> Option<*mut Bucket<Self::Value>> {
-        let shift = Self::shift();
-        if shift == 0 || key == 0 {
+        if constant!(tuning.bucket_shift) == 0 || key == 0 {
             return None;
         }
-        // SAFETY: that of a table with at least one bucket. Without this the compiler would see to larger ones.
-        unsafe { assert_unchecked(shift < u64::BITS) };
-        Self::BUCKETS.get_ptr_mut(bucket_of(key, shift))
+        Self::BUCKETS.get_ptr_mut(Self::index(key))
     }
 
     /// Enters into the hash. A function of its own: it is long, and seldom comes to pass.
@@ -163,10 +164,15 @@ pub(crate) trait Table {
     }
 }
 
-/// Of a table of `1 << bits` buckets, however large that of sockets is.
-#[inline(always)]
-pub(crate) fn shift_of_all(bits: u32) -> u32 {
-    if constant!(TUNING.bucket_shift) == 0 { 0 } else { shift_of(bits) }
+/// Where a value is to be written.
+#[derive(Clone, Copy)]
+pub(crate) enum Seat<V> {
+    /// A good one is there.
+    Taken,
+    /// There, until it is published.
+    At(Place<V>),
+    /// Into the hash: no room in the bucket, or, null, no buckets.
+    Beside(*mut Bucket<V>),
 }
 
 /// Where a key is.

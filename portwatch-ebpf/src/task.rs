@@ -1,52 +1,71 @@
 //! Who is running: process, start time, uid, cgroup, name.
 
+use core::mem::MaybeUninit;
+
 use aya_ebpf::helpers::{
     bpf_get_current_cgroup_id, bpf_get_current_pid_tgid, bpf_get_current_task, bpf_get_current_task_btf,
     bpf_get_current_uid_gid,
 };
 use portwatch_common::Task;
 
+use crate::constant::constant;
 use crate::field::{Access, Probed, Typed, field};
-use crate::maps::constant;
 
 /// The task that runs now.
 #[inline(always)]
 pub(crate) fn current() -> Task {
-    if constant!(TUNING.task_btf) != 0 {
-        return by_fields(current_typed());
+    let mut task = MaybeUninit::uninit();
+    // SAFETY: room for a task, which is written.
+    unsafe {
+        write_current(task.as_mut_ptr());
+        task.assume_init()
     }
+}
+
+/// Writes the task that runs now to where it stays.
+///
+/// # Safety
+/// There must be room for it.
+#[inline(always)]
+pub(crate) unsafe fn write_current(to: *mut Task) {
+    // SAFETY: the caller's.
+    unsafe { if constant!(tuning.task_btf) != 0 { by_fields(current_typed(), to) } else { by_helpers(to) } }
+}
+
+/// A function of its own: few kernels need it, and those that do not keep their registers.
+#[inline(never)]
+unsafe fn by_helpers(to: *mut Task) {
     let ids = bpf_get_current_pid_tgid();
-    let mut task = Task {
-        // SAFETY: a helper without arguments.
-        cgroup: unsafe { bpf_get_current_cgroup_id() },
-        tgid: (ids >> 32) as u32,
-        tid: ids as u32,
-        uid: bpf_get_current_uid_gid() as u32,
-        ..Task::default()
-    };
-    describe::<Probed>(current_address(), &mut task);
-    task
+    // SAFETY: the caller's; and helpers without arguments.
+    unsafe {
+        (*to).cgroup = bpf_get_current_cgroup_id();
+        (*to).tgid = (ids >> 32) as u32;
+        (*to).tid = ids as u32;
+        (*to).uid = bpf_get_current_uid_gid() as u32;
+        (*to).pad = 0;
+        describe::<Probed>(current_address(), to);
+    }
 }
 
 /// The same from a typed pointer: a load each, where every helper is a call.
 #[inline(always)]
-fn by_fields(current: *const u8) -> Task {
+unsafe fn by_fields(current: *const u8, to: *mut Task) {
     let cred: u64 = field!(Typed, current, task_cred);
-    let mut task = Task {
-        cgroup: cgroup(current),
-        tgid: field!(Typed, current, task_tgid),
-        tid: field!(Typed, current, task_pid),
-        uid: field!(Typed, cred as *const u8, cred_euid),
-        ..Task::default()
-    };
-    describe::<Typed>(current, &mut task);
-    task
+    // SAFETY: the caller's.
+    unsafe {
+        (*to).cgroup = cgroup(current);
+        (*to).tgid = field!(Typed, current, task_tgid);
+        (*to).tid = field!(Typed, current, task_pid);
+        (*to).uid = field!(Typed, cred as *const u8, cred_euid);
+        (*to).pad = 0;
+        describe::<Typed>(current, to);
+    }
 }
 
 /// Id of the task's cgroup v2, as `bpf_get_current_cgroup_id` tells it.
 #[inline(always)]
 fn cgroup(task: *const u8) -> u64 {
-    if constant!(TUNING.cgroups) == 0 {
+    if constant!(tuning.cgroups) == 0 {
         return 0;
     }
     let all: u64 = field!(Typed, task, task_cgroups);
@@ -65,24 +84,30 @@ pub(crate) fn of(task: *const u8) -> Task {
         uid: field!(Probed, cred as *const u8, cred_euid),
         ..Task::default()
     };
-    describe::<Probed>(task, &mut facts);
+    // SAFETY: ours.
+    unsafe { describe::<Probed>(task, &raw mut facts) };
     facts
 }
 
 /// Threads are known by their process: start time and name are those of the thread group's leader.
 #[inline(always)]
-fn describe<A: Access>(task: *const u8, facts: &mut Task) {
-    // Most often the thread is the leader, which the verifier knows better than a pointer that was read.
-    if facts.tgid == facts.tid { name::<A>(task, facts) } else { name::<A>(leader::<A>(task), facts) }
+unsafe fn describe<A: Access>(task: *const u8, to: *mut Task) {
+    // SAFETY: the caller's; both are written already.
+    unsafe {
+        // Most often the thread is the leader, which the verifier knows better than a pointer that was read.
+        if (*to).tgid == (*to).tid { name::<A>(task, to) } else { name::<A>(leader::<A>(task), to) }
+    }
 }
 
 #[inline(always)]
-fn name<A: Access>(leader: *const u8, facts: &mut Task) {
-    facts.start_ns = field!(A, leader, task_start);
-    let low: u64 = field!(A, leader, task_comm);
-    let high: u64 = field!(A, leader, task_comm, 1);
-    // SAFETY: as long as the name, which is aligned for it. By bytes it would be sixteen stores.
-    unsafe { (&raw mut facts.comm).cast::<[u64; 2]>().write([low, high]) };
+unsafe fn name<A: Access>(leader: *const u8, to: *mut Task) {
+    // SAFETY: the caller's; as long as the name, which is aligned for it. By bytes it would be sixteen stores.
+    unsafe {
+        (*to).start_ns = field!(A, leader, task_start);
+        let comm = (&raw mut (*to).comm).cast::<u64>();
+        comm.write(field!(A, leader, task_comm));
+        comm.add(1).write(field!(A, leader, task_comm, 1));
+    }
 }
 
 #[inline(always)]
@@ -98,7 +123,7 @@ pub(crate) fn current_address() -> *const u8 {
     unsafe { bpf_get_current_task() as *const u8 }
 }
 
-/// The same as a pointer that the verifier knows by type; only where `TUNING.task_btf` says that it can be had.
+/// The same as a pointer that the verifier knows by type; only where `tuning.task_btf` says that it can be had.
 #[inline(always)]
 pub(crate) fn current_typed() -> *const u8 {
     // SAFETY: a helper without arguments; user space sets the flag only where it exists.

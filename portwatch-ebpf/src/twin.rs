@@ -9,7 +9,8 @@ use core::cell::UnsafeCell;
 use aya_ebpf::helpers::bpf_get_smp_processor_id;
 use portwatch_common::counter;
 
-use crate::maps::{constant, count};
+use crate::constant::constant;
+use crate::maps::count;
 
 /// A hook that has two programs: its word in `SEEN`.
 #[derive(Clone, Copy)]
@@ -70,7 +71,7 @@ pub(crate) fn seen(hook: Hook, event: u64) {
 /// [`seen`], for a hook that only processes come to: without preemption it has no stand-in.
 #[inline(always)]
 pub(crate) fn seen_in_process(hook: Hook, event: u64) {
-    if constant!(TUNING.preempts) != 0 {
+    if constant!(tuning.preempts) != 0 {
         seen(hook, event);
     }
 }

@@ -3,9 +3,9 @@
 //! The walks are global functions: the verifier checks each once, by itself, and not once for every path that leads to
 //! it. So they take and return plain numbers only.
 
+use crate::constant::constant;
 use crate::emit;
 use crate::field::{Access, Probed, field, present};
-use crate::maps::constant;
 
 /// Ports that share a hash bucket: looked at before giving up.
 const PORTS_IN_BUCKET: u32 = 64;
@@ -72,12 +72,12 @@ pub(crate) extern "C" fn walk_tcp(net: u64, netns: u32, port: u32, refusal: u64)
             if address == 0 {
                 return sum;
             }
-            let entry = address.wrapping_sub(u64::from(constant!(OFFSETS.tb2_bhash_node)));
+            let entry = address.wrapping_sub(u64::from(constant!(offsets.tb2_bhash_node)));
             socket = field!(Probed, entry as *const u8, tb2_owners);
             address = Probed::read(address as *const u8, 0);
             continue;
         }
-        let sk = socket.wrapping_sub(u64::from(constant!(OFFSETS.skc_bind_node)));
+        let sk = socket.wrapping_sub(u64::from(constant!(offsets.skc_bind_node)));
         sum += emit::send_holder(sk, refusal, netns, port);
         if sum as u32 >= MOST_SENT {
             break;
@@ -95,13 +95,13 @@ pub(crate) extern "C" fn walk_bucket(net: u64, port: u32) -> u64 {
     let size: u32 = field!(Probed, info as *const u8, hashinfo_bhash_size);
     let table: u64 = field!(Probed, info as *const u8, hashinfo_bhash);
     let offset =
-        slot(net, port, size.wrapping_sub(1)).wrapping_mul(u64::from(constant!(OFFSETS.bhash_bucket_size)));
+        slot(net, port, size.wrapping_sub(1)).wrapping_mul(u64::from(constant!(offsets.bhash_bucket_size)));
     let mut node: u64 = field!(Probed, (table.wrapping_add(offset)) as *const u8, bhash_bucket_chain);
     for _ in 0..PORTS_IN_BUCKET {
         if node == 0 {
             return 0;
         }
-        let bucket = node.wrapping_sub(u64::from(constant!(OFFSETS.tb_node)));
+        let bucket = node.wrapping_sub(u64::from(constant!(offsets.tb_node)));
         let number: u16 = field!(Probed, bucket as *const u8, tb_port);
         let owner: u64 = field!(Probed, bucket as *const u8, tb_net);
         if u32::from(number) == port && owner == net {
@@ -121,14 +121,14 @@ pub(crate) extern "C" fn walk_udp(net: u64, table: u64, netns: u32, port: u32, r
     }
     let mask: u32 = field!(Probed, table as *const u8, udp_table_mask);
     let slots: u64 = field!(Probed, table as *const u8, udp_table_hash);
-    let offset = slot(net, port, mask).wrapping_mul(u64::from(constant!(OFFSETS.udp_slot_size)));
+    let offset = slot(net, port, mask).wrapping_mul(u64::from(constant!(offsets.udp_slot_size)));
     let mut node: u64 = field!(Probed, (slots.wrapping_add(offset)) as *const u8, udp_slot_head);
     let mut sum = 0;
     for _ in 0..SOCKETS_IN_SLOT {
         if node == 0 {
             return sum;
         }
-        let sk = node.wrapping_sub(u64::from(constant!(OFFSETS.skc_node)));
+        let sk = node.wrapping_sub(u64::from(constant!(offsets.skc_node)));
         sum += emit::send_holder(sk, refusal, netns, port);
         if sum as u32 >= MOST_SENT {
             break;

@@ -2,8 +2,8 @@
 
 use aya_ebpf::programs::BtfTracePointContext;
 
+use crate::constant::constant;
 use crate::field::{Probed, Typed, field, present};
-use crate::maps::constant;
 use crate::task;
 
 /// The calls that matter.
@@ -64,7 +64,7 @@ pub(super) fn is_of_32_bits() -> bool {
     if !present!(task_abi) {
         return false;
     }
-    let flags: u32 = if constant!(TUNING.task_btf) != 0 {
+    let flags: u32 = if constant!(tuning.task_btf) != 0 {
         field!(Typed, task::current_typed(), task_abi)
     } else {
         field!(Probed, task::current_address(), task_abi)

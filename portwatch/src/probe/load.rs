@@ -4,7 +4,7 @@ use std::io::{self, Read as _};
 
 use aya::programs::{BtfTracePoint, FEntry, FExit, Iter, KProbe, Program, ProgramError, links::LinkError};
 use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
-use portwatch_common::{Offsets, Tuning, map};
+use portwatch_common::{Constants, Tuning, map};
 
 use super::backend::{Backend, Hook, SNAPSHOT, Target};
 use super::kernel::Kernel;
@@ -75,7 +75,6 @@ pub fn programs(hook: &Hook, kernel: &Kernel) -> Vec<&'static str> {
 
 /// Loads the object with nothing attached.
 pub(super) fn load(backend: Backend, kernel: &Kernel, sizes: Sizes) -> Result<Ebpf, Reason> {
-    let bytes = object::bytes(kernel).map_err(|error| Reason::object(&error))?;
     let room = sizes.room(kernel.has_atomic_exchange());
     let tuning = Tuning {
         task_btf: u32::from(kernel.has_task_btf()),
@@ -84,11 +83,11 @@ pub(super) fn load(backend: Backend, kernel: &Kernel, sizes: Sizes) -> Result<Eb
         bucket_shift: room.bucket_shift(),
         cgroups: u32::from(kernel.has_cgroups()),
     };
-    let offsets: &Offsets = &kernel.offsets;
+    let constants = Constants { offsets: kernel.offsets, tuning };
+    let bytes =
+        object::bytes(&constants, kernel.has_atomic_exchange()).map_err(|error| Reason::object(&error))?;
     EbpfLoader::new()
         .btf(Some(&kernel.typed))
-        .override_global(map::OFFSETS_GLOBAL, offsets, true)
-        .override_global(map::TUNING_GLOBAL, &tuning, true)
         .map_max_entries(map::PORTS, room.buckets())
         .map_max_entries(map::PORTS_SPILL, room.spill)
         .map_max_entries(map::LAST, room.last_buckets(backend))
