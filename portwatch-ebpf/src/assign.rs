@@ -49,8 +49,9 @@ pub(crate) fn record<A: Access>(sk: *const u8, key: u64, given: Given, earlier: 
 #[inline(always)]
 fn counted<A: Access>(sk: *const u8, key: u64, given: Given, counter: usize, earlier: Earlier) {
     let now = now();
-    let mut here = cpu();
-    if let Some(counter) = here.as_mut().and_then(|cpu| cpu.counters.get_mut(counter)) {
+    // Always there. To go on without it would be a second path for the verifier through all that follows.
+    let Some(here) = cpu() else { return };
+    if let Some(counter) = here.counters.get_mut(counter) {
         *counter = counter.wrapping_add(1);
     }
     let process = store::<A>(sk, key, given, now, earlier);
@@ -65,6 +66,25 @@ pub(crate) fn record_apart<A: Access>(sk: *const u8, key: u64, given: Given, ear
     // so that it is looked at. It must be an instruction: the kernel refuses two notes of lines about one.
     unsafe { asm!("{counter} = {counter}", counter = inout(reg) counter, options(pure, nomem, nostack)) };
     counted::<A>(sk, key, given, counter, earlier);
+}
+
+/// [`record`], where the socket is an address only, and connections do not come by.
+#[inline(always)]
+pub(crate) fn record_met(sk: *const u8, given: Given, earlier: Earlier) {
+    let Given { protocol, port, how } = given;
+    let keep = u32::from(earlier == Earlier::Keep);
+    record_numbers(sk as u64, u32::from(protocol) << 16 | u32::from(port), u32::from(how), keep);
+}
+
+/// A global function: the verifier checks it once, by itself.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn record_numbers(sk: u64, protocol_and_port: u32, how: u32, keep: u32) -> u32 {
+    let given =
+        Given { protocol: (protocol_and_port >> 16) as u16, port: protocol_and_port as u16, how: how as u8 };
+    let earlier = if keep == 0 { Earlier::Replace } else { Earlier::Keep };
+    record_apart::<Probed>(sk as *const u8, sk, given, earlier);
+    0
 }
 
 /// Records a socket that the start-up snapshot met in the open files of `owner`.
@@ -108,7 +128,7 @@ fn is_apart(protocol: u16) -> bool {
 fn store<A: Access>(sk: *const u8, key: u64, given: Given, now: u64, earlier: Earlier) -> ProcessKey {
     let mut beside = MaybeUninit::uninit();
     if is_apart(given.protocol) {
-        let written = write::<A>(beside.as_mut_ptr(), sk, given, now);
+        let written = write::<A>(beside.as_mut_ptr(), sk, given, now, task::write_current);
         store_apart(key, given.protocol, written, earlier);
         return process_key(&written.task);
     }
@@ -117,12 +137,12 @@ fn store<A: Access>(sk: *const u8, key: u64, given: Given, now: u64, earlier: Ea
     match ports::seat(key, is_known) {
         Seat::Taken => process_key(&task::current()),
         Seat::At(place) => {
-            let written = write::<A>(place.value(), sk, given, now);
+            let written = write::<A>(place.value(), sk, given, now, task::write_current);
             place.publish(key);
             process_key(&written.task)
         }
         Seat::Beside(bucket) => {
-            let written = write::<A>(beside.as_mut_ptr(), sk, given, now);
+            let written = write::<A>(beside.as_mut_ptr(), sk, given, now, task::write_current_aside);
             ports::spill(bucket, key, written);
             process_key(&written.task)
         }
@@ -143,13 +163,19 @@ fn store_apart(key: u64, protocol: u16, assignment: &Assignment, earlier: Earlie
     }
 }
 
-/// Writes that the current task was given a port.
+/// Writes that the current task, which `task` writes, was given a port.
 #[inline(always)]
-fn write<'a, A: Access>(to: *mut Assignment, sk: *const u8, given: Given, now: u64) -> &'a Assignment {
+fn write<'a, A: Access>(
+    to: *mut Assignment,
+    sk: *const u8,
+    given: Given,
+    now: u64,
+    task: unsafe fn(*mut Task),
+) -> &'a Assignment {
     let Given { protocol, port, how } = given;
     // SAFETY: room for a record, that nobody else reads yet; every member is written.
     unsafe {
-        task::write_current(&raw mut (*to).task);
+        task(&raw mut (*to).task);
         (*to).assigned_ns = now;
         (*to).inode = sock::inode::<A>(sk);
         (*to).netns = sock::netns::<A>(sk);
@@ -170,14 +196,15 @@ fn is_true(record: &Assignment, inode: u64, port: u16) -> bool {
 /// Announces the process that runs now. A function of its own, for the sake of its caller's stack.
 #[inline(never)]
 pub(crate) fn announce_current() {
-    announce(cpu(), process_key(&task::current()), now());
+    if let Some(here) = cpu() {
+        announce(here, process_key(&task::current_aside()), now());
+    }
 }
 
 /// Tells user space of the current process once, while it certainly lives, so that the dead keep their names.
 #[inline(always)]
-fn announce(here: Option<&mut Cpu>, process: ProcessKey, now: u64) {
-    if here.is_some_and(|cpu| is_recent(&mut cpu.recent, process, now)) || PROCESS.get_ptr(process).is_some()
-    {
+fn announce(here: &mut Cpu, process: ProcessKey, now: u64) {
+    if is_recent(&mut here.recent, process, now) || PROCESS.get_ptr(process).is_some() {
         return;
     }
     // LRU: cannot be full. Losing a race to another thread of the process announces it twice, which is harmless.
@@ -201,7 +228,7 @@ fn is_recent(recent: &mut Recent, process: ProcessKey, now: u64) -> bool {
 /// A thread of the current process ends, before its files are closed. The last one to come here ends the process.
 #[inline(always)]
 pub(crate) fn ended() {
-    if let Some(ended_ns) = PROCESS.get_ptr_mut(process_key(&task::current())) {
+    if let Some(ended_ns) = PROCESS.get_ptr_mut(process_key(&task::current_aside())) {
         // SAFETY: an aligned word of a map value; of several threads that write, any may be the last.
         unsafe { *ended_ns = now() };
     }

@@ -9,6 +9,7 @@ use portwatch_common::{Bucket, Call, counter, map::THREAD_BITS, record::how};
 
 use crate::maps::{CALLS, CALLS_SPILL, count};
 use crate::table::Table;
+use crate::words;
 
 enum Calls {}
 
@@ -36,7 +37,13 @@ pub(crate) fn enter(function: u32, sk: u64, port: u16, how: u8) {
     }
     if let Some(call) = Calls::reserve(key, &NEW) {
         // SAFETY: a map value of this thread.
-        unsafe { *call = Call { sk, port, how, pad: [0; 5] } };
+        unsafe {
+            (*call).sk = sk;
+            // Port, way and padding are one word.
+            words::clear_from(&raw mut (*call).port);
+            (*call).port = port;
+            (*call).how = how;
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use portwatch_common::{
 use crate::field::{Probed, field};
 use crate::maps::{DATAGRAMS, EVENTS, count};
 use crate::walk::Outcome;
-use crate::{last, ports, sock, task};
+use crate::{last, ports, sock, task, words};
 
 /// Holders wait for the refusal that closes their group.
 const NO_WAKEUP: u64 = 1;
@@ -28,8 +28,8 @@ pub(crate) fn process() {
     // SAFETY: the entry is ours until submitted, and every byte of it is written here.
     unsafe {
         (*process).tag = tag::PROCESS;
-        (*process).task = task::current();
-        (*process).argv = [0; ARGV_BYTES];
+        task::write_current_aside(&raw mut (*process).task);
+        words::clear((&raw mut (*process).argv).cast::<[u64; ARGV_BYTES / 8]>());
         (*process).argv_len = arguments(&raw mut (*process).argv);
     }
     entry.submit(WAKEUP);
@@ -91,7 +91,8 @@ pub(crate) fn meet(sk: *const u8, found_by: u8, holder: &mut Holder) {
     holder.refusal = 0;
     holder.released_ns = 0;
     sock::describe(sk, &mut holder.socket);
-    holder.assignment = Assignment::default();
+    // SAFETY: integers.
+    unsafe { words::clear(&raw mut holder.assignment) };
     let is_known =
         ports::copy(sk as u64, &mut holder.assignment) || datagram(sk as u64, &mut holder.assignment);
     holder.has_assignment = u8::from(is_known && same_life(&holder.socket, &holder.assignment));
@@ -102,7 +103,7 @@ pub(crate) fn meet(sk: *const u8, found_by: u8, holder: &mut Holder) {
 fn datagram(sk: u64, into: &mut Assignment) -> bool {
     let Some(record) = DATAGRAMS.get_ptr(sk) else { return false };
     // SAFETY: a map value, read by copy.
-    *into = unsafe { *record };
+    unsafe { words::copy(record, into) };
     true
 }
 
@@ -137,7 +138,8 @@ fn last_owner(sk: *const u8, refusal: u64, port: u16) -> u64 {
 /// Writes what `LAST` keeps of the connection; whether it has it.
 #[inline(always)]
 fn write_last(socket: &Socket, netns: u32, port: u16, holder: &mut Holder) -> bool {
-    *holder = Holder::default();
+    // SAFETY: integers.
+    unsafe { words::clear(&raw mut *holder) };
     holder.tag = tag::HOLDER;
     holder.found_by = found_by::LAST;
     holder.has_assignment = 1;
@@ -146,7 +148,8 @@ fn write_last(socket: &Socket, netns: u32, port: u16, holder: &mut Holder) -> bo
     holder.socket.protocol = sock::IPPROTO_TCP;
     holder.socket.state = sock::TCP_TIME_WAIT;
     last::tell(last::key(netns, port, socket), |last| {
-        holder.assignment = last.assignment;
+        // SAFETY: both are there.
+        unsafe { words::copy(&raw const last.assignment, &raw mut holder.assignment) };
         holder.released_ns = last.released_ns;
         holder.socket.local = last.local;
         holder.socket.remote = last.remote;

@@ -32,6 +32,7 @@ mod table;
 mod task;
 mod twin;
 mod walk;
+mod words;
 
 /// Permits the GPL-only helpers (`bpf_probe_read_kernel` and friends).
 #[unsafe(no_mangle)]

@@ -11,7 +11,7 @@ use crate::constant::constant;
 use crate::field::{Access, Probed, field, present};
 use crate::maps::{EVENTS, count};
 use crate::walk::{self, Outcome};
-use crate::{assign, attempt, emit, sctp, sock, task};
+use crate::{assign, attempt, emit, sctp, sock, task, words};
 
 const EADDRINUSE: u32 = 98;
 
@@ -91,8 +91,10 @@ fn begin(id: u64, when: u64) -> Option<RingBufEntry<Refusal>> {
     refusal.tag = tag::REFUSAL;
     refusal.id = id;
     refusal.when_ns = when;
-    refusal.task = task::current();
-    refusal.pad = [0; 6];
+    // SAFETY: as above.
+    unsafe { task::write_current_aside(&raw mut refusal.task) };
+    // SAFETY: operation, flags and padding are one word.
+    unsafe { words::clear_from(&raw mut refusal.operation) };
     Some(entry)
 }
 
@@ -104,7 +106,13 @@ fn describe(sk: *const u8, port: u16, refusal: &mut Refusal) {
     if let Some(attempt) = attempt::current()
         && attempt.has_address != 0
     {
-        refusal.socket.local = attempt.address;
+        // SAFETY: an address is two words, and lies at a multiple of one.
+        unsafe {
+            words::copy(
+                (&raw const attempt.address).cast::<[u64; 2]>(),
+                (&raw mut refusal.socket.local).cast(),
+            );
+        }
         if refusal.socket.family == sock::AF_INET6 && attempt.family == sock::AF_INET {
             refusal.socket.local = mapped(&attempt.address);
         }

@@ -6,7 +6,7 @@ use portwatch_common::{
     record::{how, operation},
 };
 
-use crate::assign::{Earlier, Given, record_apart};
+use crate::assign::{Earlier, Given, record_met};
 use crate::field::{Access, Probed, field};
 use crate::maps::SCTP;
 use crate::sock::{self, AF_INET6, IPPROTO_SCTP};
@@ -49,7 +49,7 @@ pub(crate) extern "C" fn sctp_bound(sk: u64, port: u32, result: u32) -> u32 {
         let sk = sk as *const u8;
         let how = if port == 0 { how::BIND0 } else { how::BIND };
         let given = Given { protocol: IPPROTO_SCTP, port: field!(Probed, sk, skc_num), how };
-        record_apart::<Probed>(sk, sk as u64, given, Earlier::Replace);
+        record_met(sk, given, Earlier::Replace);
     } else if result == EADDRINUSE.wrapping_neg() {
         if port == 0 {
             refuse::report_exhaustion(sk, EADDRINUSE, u32::from(operation::BIND));

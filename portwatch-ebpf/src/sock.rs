@@ -4,7 +4,7 @@ use portwatch_common::{Socket, record::flag};
 
 use crate::constant::constant;
 use crate::field::{Access, Probed, Typed, bits, field, fill, present};
-use crate::task;
+use crate::{task, words};
 
 pub(crate) const AF_INET: u16 = 2;
 pub(crate) const AF_INET6: u16 = 10;
@@ -139,17 +139,21 @@ pub(crate) fn kept_port(sk: *const u8) -> u16 {
 #[inline(always)]
 pub(crate) fn describe(sk: *const u8, facts: &mut Socket) {
     facts.address = sk as u64;
+    // SAFETY: kind, state and padding are one word.
+    unsafe { words::clear_from(&raw mut facts.kind) };
     facts.netns = netns::<Probed>(sk);
     fill!(facts.cookie, sk, skc_cookie);
     fill!(facts.device, sk, skc_bound_dev_if);
     fill!(facts.local_port, sk, skc_num);
     fill!(facts.state, sk, skc_state);
     endpoints::<Probed>(sk, facts);
-    facts.pad = [0; 5];
     facts.flags = common_flags(sk);
     if facts.state == TCP_TIME_WAIT {
-        facts.inode = 0;
-        facts.cgroup = 0;
+        // SAFETY: a word each.
+        unsafe {
+            words::clear_from(&raw mut facts.inode);
+            words::clear_from(&raw mut facts.cgroup);
+        }
         facts.uid = 0;
         facts.protocol = IPPROTO_TCP;
         facts.kind = SOCK_STREAM;
@@ -199,8 +203,9 @@ pub(crate) fn endpoints<A: Access>(sk: *const u8, facts: &mut Socket) {
 /// An IPv4 address fills the first four bytes.
 #[inline(always)]
 fn ipv4<A: Access>(sk: *const u8, offset: u32) -> [u8; 16] {
-    let [a, b, c, d] = A::read::<u32>(sk, offset).to_ne_bytes();
-    [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+    let words = [u64::from(A::read::<u32>(sk, offset)), 0];
+    // SAFETY: of the same size; the lowest byte comes first.
+    unsafe { core::mem::transmute(words) }
 }
 
 /// As two words: no load is longer.

@@ -7,6 +7,8 @@
 //! A way belongs to whoever changed its key from 0. What concerns one key never runs at the same time on two CPUs, so all
 //! else is plain; only who copies the value of another's key looks at that key once more.
 
+use core::arch::asm;
+use core::hint::assert_unchecked;
 use core::ptr;
 
 use aya_ebpf::maps::{Array, HashMap};
@@ -16,6 +18,7 @@ use portwatch_common::bucket::WAYS;
 use crate::atomic;
 use crate::constant::constant;
 use crate::maps::count;
+use crate::words;
 
 const BPF_ANY: u64 = 0;
 /// Marks the key of a value that is being written: keys are even.
@@ -129,7 +132,7 @@ pub(crate) trait Table {
     fn copy(key: u64, into: &mut Self::Value) -> bool {
         let Some(value) = Self::find(key) else { return false };
         // SAFETY: a map value.
-        *into = unsafe { *value };
+        unsafe { words::copy(value, into) };
         Self::find(key) == Some(value)
     }
 
@@ -213,16 +216,43 @@ impl<V> Place<V> {
 /// Where in its bucket a key is.
 #[inline(always)]
 pub(crate) fn way<V>(bucket: *mut Bucket<V>, key: u64) -> Option<usize> {
-    (0..WAYS).find(|&way| read(Place { bucket, way }.key()) == key)
+    (0..WAYS).find_map(|way| {
+        let found = read(Place { bucket, way }.key());
+        (found == key).then(|| any(way, found, key))
+    })
 }
 
 /// A way that is this key's from now on, marked as being written.
 #[inline(always)]
 pub(crate) fn room<V>(bucket: *mut Bucket<V>, key: u64) -> Option<usize> {
-    (0..WAYS).find(|&way| {
+    (0..WAYS).find_map(|way| {
         let place = Place { bucket, way };
-        read(place.key()) == 0 && place.claim(0, key)
+        let is_ours = read(place.key()) == 0 && place.claim(0, key);
+        is_ours.then(|| any(way, read(Place { bucket, way }.key()), key | BUSY))
     })
+}
+
+/// The same way, of which the verifier does not know which it is: it then looks once at what follows, not once for each. To it
+/// `word` and `same` differ.
+#[inline(always)]
+fn any(mut way: usize, mut word: u64, same: u64) -> usize {
+    const { assert!(WAYS == 4) };
+    // SAFETY: registers only.
+    unsafe {
+        asm!(
+            "{word} ^= {same}",
+            "{way} += {word}",
+            // Last: 6.1 knows nothing of the outcome of most other operations on what it does not know.
+            "{way} &= 3",
+            way = inout(reg) way,
+            word = inout(reg) word,
+            same = in(reg) same,
+            options(pure, nomem, nostack),
+        );
+        assert_unchecked(way < WAYS);
+    }
+    let _ = word;
+    way
 }
 
 #[inline(always)]

@@ -29,12 +29,29 @@ pub(crate) fn current() -> Task {
 #[inline(always)]
 pub(crate) unsafe fn write_current(to: *mut Task) {
     // SAFETY: the caller's.
-    unsafe { if constant!(tuning.task_btf) != 0 { by_fields(current_typed(), to) } else { by_helpers(to) } }
+    unsafe {
+        if constant!(tuning.task_btf) != 0 { by_fields(current_typed(), to) } else { write_current_aside(to) }
+    }
 }
 
-/// A function of its own: few kernels need it, and those that do not keep their registers.
+/// [`current`], for what comes to pass seldom. Until 7.0 the verifier searches all of the kernel's types, several times, for
+/// what it should think of a pointer that it knows by type: that made most of the time that a load took.
+#[inline(always)]
+pub(crate) fn current_aside() -> Task {
+    let mut task = MaybeUninit::uninit();
+    // SAFETY: room for a task, which is written.
+    unsafe {
+        write_current_aside(task.as_mut_ptr());
+        task.assume_init()
+    }
+}
+
+/// [`write_current`] in the way of [`current_aside`]. A function of its own, which leaves others their registers.
+///
+/// # Safety
+/// As of [`write_current`].
 #[inline(never)]
-unsafe fn by_helpers(to: *mut Task) {
+pub(crate) unsafe fn write_current_aside(to: *mut Task) {
     let ids = bpf_get_current_pid_tgid();
     // SAFETY: the caller's; and helpers without arguments.
     unsafe {

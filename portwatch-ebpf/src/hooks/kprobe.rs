@@ -8,7 +8,7 @@ use aya_ebpf::programs::{ProbeContext, RetProbeContext};
 use portwatch_common::record::{found_by, function, how, operation};
 use portwatch_common::{Call, counter};
 
-use crate::assign::{Earlier, Given, record, record_apart};
+use crate::assign::{Earlier, Given, record, record_met};
 use crate::field::{Probed, field};
 use crate::maps::count;
 use crate::sock::{self, IPPROTO_SCTP, IPPROTO_TCP, TCP_LISTEN};
@@ -46,7 +46,7 @@ pub(crate) fn kr_tcp_port(ctx: RetProbeContext) -> u32 {
             _ => how::BIND,
         };
         let given = Given { protocol: IPPROTO_TCP, port: field!(Probed, sk, skc_num), how };
-        record_apart::<Probed>(sk, call.sk, given, Earlier::Replace);
+        record_met(sk, given, Earlier::Replace);
     }
     end(&call);
     0
@@ -86,7 +86,7 @@ pub(crate) fn kr_udp_port(ctx: RetProbeContext) -> u32 {
         return 0;
     }
     let given = Given { protocol: sock::protocol(sk), port: field!(Probed, sk, skc_num), how: call.how };
-    record_apart::<Probed>(sk, call.sk, given, Earlier::Replace);
+    record_met(sk, given, Earlier::Replace);
     end(&call);
     0
 }

@@ -11,7 +11,7 @@ use aya_ebpf::programs::BtfTracePointContext;
 use portwatch_common::record::{how, operation};
 
 use super::registers::{self, syscall};
-use crate::assign::{Earlier, Given, record_apart};
+use crate::assign::{Earlier, Given, record_met};
 use crate::field::{Probed, field};
 use crate::sock::{self, AF_INET, AF_INET6, IPPROTO_SCTP};
 use crate::twin::{self, Hook, is_missed};
@@ -106,7 +106,7 @@ fn bound(sk: *const u8, address: u64) {
         let by_number =
             if protocol == IPPROTO_SCTP { user::<u16>(address, 2) != 0 } else { sock::port_locked(sk) };
         let how = if by_number { how::BIND } else { how::BIND0 };
-        record_apart::<Probed>(sk, sk as u64, Given { protocol, port, how }, Earlier::Replace);
+        record_met(sk, Given { protocol, port, how }, Earlier::Replace);
     }
 }
 
@@ -177,7 +177,7 @@ fn autobind_ends(ctx: &BtfTracePointContext, result: i64) {
     } else if !sock::port_locked(sk) {
         // Whoever has a record keeps it; so only a socket that the table has dropped is told as new.
         let given = Given { protocol, port, how: how::AUTOBIND };
-        record_apart::<Probed>(sk, sk as u64, given, Earlier::Keep);
+        record_met(sk, given, Earlier::Keep);
     }
 }
 
