@@ -25,7 +25,6 @@ pub(crate) enum Hook {
     Begins,
     Ends,
     Destroy,
-    CallEnds,
     ProcessExit,
 }
 
@@ -79,7 +78,11 @@ pub(crate) fn seen_in_process(hook: Hook, event: u64) {
 /// Whether the event is the stand-in's, since the lead was not called for it.
 #[inline(always)]
 pub(crate) fn is_missed(hook: Hook, event: u64) -> bool {
-    let word = word(hook);
+    is_other(word(hook), event)
+}
+
+#[inline(always)]
+fn is_other(word: *mut u64, event: u64) -> bool {
     // SAFETY: as in `seen`. The word is used up: the same socket may come again.
     unsafe {
         if word.read_volatile() == event {
@@ -89,4 +92,34 @@ pub(crate) fn is_missed(hook: Hook, event: u64) -> bool {
     }
     count(counter::STOOD_IN);
     true
+}
+
+/// The same of system calls, by thread: one that comes between a lead and its stand-in must not make the stand-in tell once
+/// more what the lead has told. Threads whose numbers differ by a multiple of this share a word.
+static CALLS_SEEN: Threads = Threads([const { UnsafeCell::new(0) }; 1 << THREAD_BITS]);
+const THREAD_BITS: u32 = 13;
+
+struct Threads([UnsafeCell<u64>; 1 << THREAD_BITS]);
+
+// SAFETY: as of `Words`.
+unsafe impl Sync for Threads {}
+
+#[inline(always)]
+fn word_of(thread: u64) -> *mut u64 {
+    CALLS_SEEN.0[thread as usize & (CALLS_SEEN.0.len() - 1)].get()
+}
+
+/// Leaves word that the lead was called at the end of this thread's call; only where there is a stand-in.
+#[inline(always)]
+pub(crate) fn call_seen(thread: u64) {
+    if constant!(tuning.preempts) != 0 {
+        // SAFETY: see `Words`.
+        unsafe { word_of(thread).write_volatile(thread) };
+    }
+}
+
+/// Whether the end of this thread's call is the stand-in's.
+#[inline(always)]
+pub(crate) fn call_is_missed(thread: u64) -> bool {
+    is_other(word_of(thread), thread)
 }

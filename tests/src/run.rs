@@ -63,12 +63,6 @@ pub(crate) fn patience() -> Result<u32> {
     Ok(u32::try_from(times)?.clamp(1, 12))
 }
 
-/// Sets a stage. Where that fails there is nothing to judge portwatch by yet, so it may be tried again: a kernel that is busy
-/// now and then ends a connection before the scenario has seen it in the wanted state.
-fn set_up(scenario: &Scenario) -> Result<(Stage, Holder)> {
-    scenario.set_up().inspect_err(|error| say::line(format_args!("again {} {error:#}", scenario.name)))
-}
-
 /// One backend on one kernel.
 struct Row<'a> {
     program: &'a Path,
@@ -78,6 +72,8 @@ struct Row<'a> {
     name: String,
     /// Struck stages and what was reported on them: their namespaces keep their numbers until the row is over.
     stages: Vec<(&'static Scenario, Stage, HashSet<String>)>,
+    /// Those on which the kernel did not do what the scenario wants: kept for the same reason.
+    spoiled: Vec<Stage>,
     /// Where portwatch is to record.
     record: Option<PathBuf>,
 }
@@ -86,7 +82,16 @@ impl<'a> Row<'a> {
     fn new(program: &'a Path, backend: Backend) -> Result<Self> {
         let exe = fs::read_link("/proc/self/exe").context("reading /proc/self/exe")?;
         let (patience, name) = (patience()?, row_name(backend));
-        Ok(Self { program, backend, exe, patience, name, stages: Vec::new(), record: None })
+        Ok(Self {
+            program,
+            backend,
+            exe,
+            patience,
+            name,
+            stages: Vec::new(),
+            spoiled: Vec::new(),
+            record: None,
+        })
     }
 
     fn start(&self) -> Result<Started> {
@@ -126,30 +131,50 @@ impl<'a> Row<'a> {
             }
         };
         for (scenario, set_up) in early.into_iter().take_while(|_| say::is_read()) {
-            self.scenario(&portwatch, scenario, set_up, &mut score);
+            let played = set_up.and_then(|(stage, holder)| self.strike(scenario, stage, holder));
+            self.scenario(&portwatch, scenario, played, &mut score);
         }
         for scenario in late.into_iter().take_while(|_| say::is_read()) {
-            let set_up = set_up(scenario).or_else(|_| set_up(scenario));
-            self.scenario(&portwatch, scenario, set_up, &mut score);
+            let played = self.stage(scenario).or_else(|_| self.stage(scenario));
+            self.scenario(&portwatch, scenario, played, &mut score);
         }
         self.finish(&mut portwatch, &mut score)?;
         score.close(&self.name);
         Ok((score, portwatch.raw()))
     }
 
-    /// Plays the second half of a scenario and judges what is said about it.
+    /// Plays a scenario. Where the kernel has refused nothing there is nothing to judge portwatch by, so it may be tried again:
+    /// one that is busy now and then ends a connection before it was seen in the wanted state, or while it is wanted.
+    fn stage(&mut self, scenario: &'static Scenario) -> Result<(Stage, Vec<Case>)> {
+        let played = scenario.set_up().and_then(|(stage, holder)| self.strike(scenario, stage, holder));
+        played.inspect_err(|error| say::line(format_args!("again {} {error:#}", scenario.name)))
+    }
+
+    /// Plays the second half of a scenario.
+    fn strike(
+        &mut self,
+        scenario: &Scenario,
+        mut stage: Stage,
+        holder: Holder,
+    ) -> Result<(Stage, Vec<Case>)> {
+        match scenario.play(&mut stage, holder) {
+            Ok(cases) => Ok((stage, cases)),
+            Err(error) => {
+                self.spoiled.push(stage);
+                Err(error)
+            }
+        }
+    }
+
+    /// Judges what is said about a scenario.
     fn scenario(
         &mut self,
         portwatch: &Portwatch,
         scenario: &'static Scenario,
-        set_up: Result<(Stage, Holder)>,
+        played: Result<(Stage, Vec<Case>)>,
         score: &mut Score,
     ) {
         let start = Instant::now();
-        let played = set_up.and_then(|(mut stage, holder)| {
-            let cases = scenario.play(&mut stage, holder)?;
-            Ok((stage, cases))
-        });
         let (mut stage, cases) = match played {
             Ok(played) => played,
             Err(error) => {

@@ -14,7 +14,7 @@ use super::registers::{self, syscall};
 use crate::assign::{Earlier, Given, record_met};
 use crate::field::{Probed, field};
 use crate::sock::{self, AF_INET, AF_INET6, IPPROTO_SCTP};
-use crate::twin::{self, Hook, is_missed};
+use crate::twin;
 use crate::{attempt, refuse, release};
 
 const EADDRINUSE: i64 = 98;
@@ -25,7 +25,7 @@ const EAGAIN: i64 = 11;
 pub(crate) fn call_ends(ctx: BtfTracePointContext) -> i32 {
     let call = registers::number(&ctx);
     if matters(call) {
-        twin::seen_in_process(Hook::CallEnds, bpf_get_current_pid_tgid());
+        twin::call_seen(bpf_get_current_pid_tgid());
         ends(&ctx, call);
     }
     0
@@ -35,7 +35,7 @@ pub(crate) fn call_ends(ctx: BtfTracePointContext) -> i32 {
 #[btf_tracepoint(function = "sys_exit")]
 pub(crate) fn call_ends_2(ctx: BtfTracePointContext) -> i32 {
     let call = registers::number(&ctx);
-    if matters(call) && is_missed(Hook::CallEnds, bpf_get_current_pid_tgid()) {
+    if matters(call) && twin::call_is_missed(bpf_get_current_pid_tgid()) {
         ends(&ctx, call);
     }
     0
