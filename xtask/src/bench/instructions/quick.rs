@@ -17,7 +17,7 @@ pub(crate) fn is_measured(arch: Arch, series: &str, backends: &[&str]) -> bool {
 
 /// Measures portwatch's backends; fails if one adds more than is recorded. Returns what it came to, in a line.
 pub(crate) fn check() -> Result<String> {
-    let watchers: Vec<String> = std::iter::once(NONE).chain(BACKENDS).map(str::to_owned).collect();
+    let watchers: Vec<String> = [NONE].into_iter().chain(BACKENDS).chain([NONE]).map(str::to_owned).collect();
     let measured = machine::measure(SERIES, &watchers, &[], Effort::QUICK)?;
     // Too few rounds to judge how far they are apart.
     let faults = Limits::read()?.regressions(&measured)?;
