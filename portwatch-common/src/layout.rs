@@ -23,5 +23,12 @@ const _: () = {
     assert!(size_of::<Cpu>() == 24 + 8 * crate::counter::COUNT as usize && align_of::<Cpu>() == 8);
     assert!(size_of::<Attempt>() == 48 + 2 * 192 && align_of::<Attempt>() == 8);
     assert!(size_of::<Call>() == 16 && align_of::<Call>() == 8);
+    // What the kernel side clears and copies by words.
+    assert!(core::mem::offset_of!(Socket, kind) == size_of::<Socket>() - 8);
+    assert!(core::mem::offset_of!(Refusal, operation) == size_of::<Refusal>() - 8);
+    assert!(core::mem::offset_of!(Call, port) == size_of::<Call>() - 8);
+    assert!(core::mem::offset_of!(Process, argv).is_multiple_of(8));
+    assert!(core::mem::offset_of!(Attempt, address).is_multiple_of(8));
+    assert!(core::mem::offset_of!(Refusal, socket.local).is_multiple_of(8));
     assert!(size_of::<Tuning>() == 20 && align_of::<Tuning>() == 4);
 };

@@ -1,6 +1,6 @@
 //! The kernel fields that the kernel side reads, by their BTF path.
 //!
-//! rustc emits no CO-RE relocations. User space looks every path up in the running kernel's BTF once and hands the
+//! rustc emits no CO-RE relocations. User space looks every path up in the running kernel's BTF once and puts the
 //! result into the instructions of the kernel side, see [`crate::marks`]: to the verifier they are constants.
 
 /// Value of an offset whose field the running kernel does not have.

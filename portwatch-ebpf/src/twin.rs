@@ -95,7 +95,7 @@ fn is_other(word: *mut u64, event: u64) -> bool {
 }
 
 /// The same of system calls, by thread: one that comes between a lead and its stand-in must not make the stand-in tell once
-/// more what the lead has told. Threads whose numbers differ by a multiple of this share a word.
+/// more what the lead has told. Threads whose numbers end in the same bits share a word.
 static CALLS_SEEN: Threads = Threads([const { UnsafeCell::new(0) }; 1 << THREAD_BITS]);
 const THREAD_BITS: u32 = 13;
 
