@@ -4,7 +4,7 @@ use core::arch::asm;
 use core::mem::MaybeUninit;
 
 use aya_ebpf::helpers::bpf_ktime_get_boot_ns;
-use portwatch_common::{Assignment, Cpu, ProcessKey, Recent, Task, counter, record::how};
+use portwatch_common::{Assignment, Bucket, ProcessKey, Recent, Task, counter, record::how};
 
 use crate::constant::constant;
 use crate::field::{Access, Probed};
@@ -54,8 +54,11 @@ fn counted<A: Access>(sk: *const u8, key: u64, given: Given, counter: usize, ear
     if let Some(counter) = here.counters.get_mut(counter) {
         *counter = counter.wrapping_add(1);
     }
-    let process = store::<A>(sk, key, given, now, earlier);
-    announce(here, process, now);
+    if let Some(process) = store::<A>(sk, key, given, now, earlier)
+        && !is_recent(&here.recent, process, now)
+    {
+        announce(process.start_ns, process.tgid, now);
+    }
 }
 
 /// [`record`], for hooks that have other things on their stack, or come to pass less often than connections.
@@ -121,32 +124,38 @@ fn is_apart(protocol: u16) -> bool {
     protocol == sock::IPPROTO_SCTP || (sock::is_datagram(protocol) && constant!(tuning.datagrams) != 0)
 }
 
-/// Keeps what the current task was given; which process that is.
+/// Keeps what the current task was given; which process that is, unless it has been announced.
 ///
 /// It is written where it stays, and read last, so that nothing of it has to outlast a call.
 #[inline(always)]
-fn store<A: Access>(sk: *const u8, key: u64, given: Given, now: u64, earlier: Earlier) -> ProcessKey {
-    let mut beside = MaybeUninit::uninit();
+fn store<A: Access>(sk: *const u8, key: u64, given: Given, now: u64, earlier: Earlier) -> Option<ProcessKey> {
     if is_apart(given.protocol) {
-        let written = write::<A>(beside.as_mut_ptr(), sk, given, now, task::write_current);
+        let mut apart = MaybeUninit::uninit();
+        let written = write::<A>(apart.as_mut_ptr(), sk, given, now, task::write_current);
         store_apart(key, given.protocol, written, earlier);
-        return process_key(&written.task);
+        return Some(process_key(&written.task));
     }
     let is_known =
         |record: &Assignment| earlier == Earlier::Keep && is_true(record, sock::inode::<A>(sk), given.port);
     match ports::seat(key, is_known) {
-        Seat::Taken => process_key(&task::current()),
         Seat::At(place) => {
             let written = write::<A>(place.value(), sk, given, now, task::write_current);
             place.publish(key);
-            process_key(&written.task)
+            return Some(process_key(&written.task));
         }
-        Seat::Beside(bucket) => {
-            let written = write::<A>(beside.as_mut_ptr(), sk, given, now, task::write_current_aside);
-            ports::spill(bucket, key, written);
-            process_key(&written.task)
-        }
+        Seat::Taken => {}
+        Seat::Beside(bucket) => store_beside::<A>(bucket, key, sk, given, now),
     }
+    announce_current();
+    None
+}
+
+/// A function of its own: with much on its stack a program gets one elsewhere, since 6.13, which costs some at each call.
+#[inline(never)]
+fn store_beside<A: Access>(bucket: *mut Bucket<Assignment>, key: u64, sk: *const u8, given: Given, now: u64) {
+    let mut beside = MaybeUninit::uninit();
+    let written = write::<A>(beside.as_mut_ptr(), sk, given, now, task::write_current_aside);
+    ports::spill(bucket, key, written);
 }
 
 #[inline(always)]
@@ -193,18 +202,26 @@ fn is_true(record: &Assignment, inode: u64, port: u16) -> bool {
     (record.inode == inode || record.inode == 0) && (record.port == port || record.port == 0)
 }
 
-/// Announces the process that runs now. A function of its own, for the sake of its caller's stack.
+/// Announces the process that runs now.
 #[inline(never)]
 pub(crate) fn announce_current() {
-    if let Some(here) = cpu() {
-        announce(here, process_key(&task::current_aside()), now());
+    let process = process_key(&task::current_aside());
+    let now = now();
+    if !cpu().is_some_and(|here| is_recent(&here.recent, process, now)) {
+        announce(process.start_ns, process.tgid, now);
     }
 }
 
 /// Tells user space of the current process once, while it certainly lives, so that the dead keep their names.
-#[inline(always)]
-fn announce(here: &mut Cpu, process: ProcessKey, now: u64) {
-    if is_recent(&mut here.recent, process, now) || PROCESS.get_ptr(process).is_some() {
+///
+/// A function of its own, for the sake of its caller's stack.
+#[inline(never)]
+fn announce(start_ns: u64, tgid: u32, now: u64) {
+    let process = ProcessKey { start_ns, tgid, pad: 0 };
+    if let Some(here) = cpu() {
+        here.recent = Recent { process, asked_ns: now };
+    }
+    if PROCESS.get_ptr(process).is_some() {
         return;
     }
     // LRU: cannot be full. Losing a race to another thread of the process announces it twice, which is harmless.
@@ -215,14 +232,10 @@ fn announce(here: &mut Cpu, process: ProcessKey, now: u64) {
 /// Whether this is the process that came last on this CPU, so that it is in `PROCESS` already; a second later that is asked
 /// again, which keeps it among those that the table does not drop.
 #[inline(always)]
-fn is_recent(recent: &mut Recent, process: ProcessKey, now: u64) -> bool {
+fn is_recent(recent: &Recent, process: ProcessKey, now: u64) -> bool {
     let ProcessKey { start_ns, tgid, .. } = recent.process;
     // Where another task comes between two of the words, they fit neither of the two.
-    if start_ns == process.start_ns && tgid == process.tgid && now.wrapping_sub(recent.asked_ns) < STALE_NS {
-        return true;
-    }
-    *recent = Recent { process, asked_ns: now };
-    false
+    start_ns == process.start_ns && tgid == process.tgid && now.wrapping_sub(recent.asked_ns) < STALE_NS
 }
 
 /// A thread of the current process ends, before its files are closed. The last one to come here ends the process.

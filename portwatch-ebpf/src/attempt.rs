@@ -61,8 +61,8 @@ pub(crate) fn end() {
     Attempts::remove(key());
 }
 
-/// The thread, as an even number. Process ids have 22 bits.
+/// The thread, as an even number; not 0 for a processor that idles. Process ids have 22 bits.
 #[inline(always)]
 fn key() -> u64 {
-    bpf_get_current_pid_tgid() << 1
+    bpf_get_current_pid_tgid() << 1 | 1 << 63
 }

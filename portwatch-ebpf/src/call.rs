@@ -71,8 +71,8 @@ fn is_unfinished(call: *const Call) -> bool {
     unsafe { (*call).how != how::AUTOBIND }
 }
 
-/// The thread inside the function, as an even number.
+/// The thread inside the function, as an even number; not 0 for a processor that idles.
 #[inline(always)]
 fn key(function: u32) -> u64 {
-    bpf_get_current_pid_tgid() << 32 | u64::from(function) << 1
+    bpf_get_current_pid_tgid() << 32 | u64::from(function) << 1 | 1 << 63
 }

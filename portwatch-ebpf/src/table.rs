@@ -24,7 +24,7 @@ const BPF_ANY: u64 = 0;
 /// Marks the key of a value that is being written: keys are even.
 pub(crate) const BUSY: u64 = 1;
 
-/// A table by even numbers other than 0.
+/// A table by even numbers; 0 stands for room.
 pub(crate) trait Table {
     /// What it keeps.
     type Value: Copy + 'static;
@@ -108,10 +108,16 @@ pub(crate) trait Table {
             let _ = Self::SPILL.remove(key);
             return;
         };
-        if let Some(way) = way(bucket, key) {
-            // SAFETY: the way is this key's.
-            unsafe { Place { bucket, way }.key().write_volatile(0) };
-        } else if has_spilled(bucket) {
+        // The verifier looks at each way by itself: little follows.
+        for way in 0..WAYS {
+            let word = Place { bucket, way }.key();
+            if read(word) == key {
+                // SAFETY: the way is this key's.
+                unsafe { word.write_volatile(0) };
+                return;
+            }
+        }
+        if has_spilled(bucket) {
             Self::unspill(bucket, key);
         }
     }
@@ -127,19 +133,22 @@ pub(crate) trait Table {
         }
     }
 
-    /// Copies the value of any key; whether there is one.
+    /// Copies the value of any key, also of 0; whether there is one.
     #[inline(always)]
     fn copy(key: u64, into: &mut Self::Value) -> bool {
+        if key == 0 {
+            return false;
+        }
         let Some(value) = Self::find(key) else { return false };
         // SAFETY: a map value.
         unsafe { words::copy(value, into) };
         Self::find(key) == Some(value)
     }
 
-    /// None where the kernel has no atomic exchange; and for 0, which stands for room.
+    /// None where the kernel has no atomic exchange.
     #[inline(always)]
     fn bucket(key: u64) -> Option<*mut Bucket<Self::Value>> {
-        if constant!(tuning.bucket_shift) == 0 || key == 0 {
+        if constant!(tuning.bucket_shift) == 0 {
             return None;
         }
         Self::BUCKETS.get_ptr_mut(Self::index(key))

@@ -54,44 +54,52 @@ unsafe impl Sync for Words {}
 
 /// Where the lead of this CPU leaves word. A lookup in a table for each CPU takes more instructions.
 #[inline(always)]
-fn word(hook: Hook) -> *mut u64 {
+pub(crate) fn word(hook: Hook) -> Word {
     // SAFETY: a helper without arguments.
     let cpu = unsafe { bpf_get_smp_processor_id() } as usize;
-    SEEN[cpu & (SEEN.len() - 1)].0[hook as usize].get()
+    Word(SEEN[cpu & (SEEN.len() - 1)].0[hook as usize].get())
 }
 
-/// Leaves word, before the work, that the lead was called for this event.
-#[inline(always)]
-pub(crate) fn seen(hook: Hook, event: u64) {
-    // SAFETY: see `Words`.
-    unsafe { word(hook).write_volatile(event) };
+/// A word that a lead leaves for its stand-in.
+///
+/// It is looked for before the event is read, which then need not outlast the helper's call in a register.
+pub(crate) struct Word(*mut u64);
+
+impl Word {
+    /// Leaves word, before the work, that the lead was called for this event.
+    #[inline(always)]
+    pub(crate) fn leave(self, event: u64) {
+        // SAFETY: see `Words`.
+        unsafe { self.0.write_volatile(event) };
+    }
+
+    /// Whether the event is the stand-in's, since the lead was not called for it.
+    #[inline(always)]
+    pub(crate) fn misses(self, event: u64) -> bool {
+        // SAFETY: see `Words`. The word is used up: the same socket may come again.
+        unsafe {
+            if self.0.read_volatile() == event {
+                self.0.write_volatile(0);
+                return false;
+            }
+        }
+        true
+    }
 }
 
-/// [`seen`], for a hook that only processes come to: without preemption it has no stand-in.
+/// [`Word::leave`], for a hook that only processes come to: without preemption it has no stand-in.
 #[inline(always)]
 pub(crate) fn seen_in_process(hook: Hook, event: u64) {
     if constant!(tuning.preempts) != 0 {
-        seen(hook, event);
+        word(hook).leave(event);
     }
 }
 
-/// Whether the event is the stand-in's, since the lead was not called for it.
-#[inline(always)]
-pub(crate) fn is_missed(hook: Hook, event: u64) -> bool {
-    is_other(word(hook), event)
-}
-
-#[inline(always)]
-fn is_other(word: *mut u64, event: u64) -> bool {
-    // SAFETY: as in `seen`. The word is used up: the same socket may come again.
-    unsafe {
-        if word.read_volatile() == event {
-            word.write_volatile(0);
-            return false;
-        }
-    }
+/// Does the lead's work. A function of its own: most often there is none, and then few registers are saved.
+#[inline(never)]
+pub(crate) fn stand_in(work: impl FnOnce()) {
     count(counter::STOOD_IN);
-    true
+    work();
 }
 
 /// The same of system calls, by thread: one that comes between a lead and its stand-in must not make the stand-in tell once
@@ -105,21 +113,20 @@ struct Threads([UnsafeCell<u64>; 1 << THREAD_BITS]);
 unsafe impl Sync for Threads {}
 
 #[inline(always)]
-fn word_of(thread: u64) -> *mut u64 {
-    CALLS_SEEN.0[thread as usize & (CALLS_SEEN.0.len() - 1)].get()
+fn word_of(thread: u64) -> Word {
+    Word(CALLS_SEEN.0[thread as usize & (CALLS_SEEN.0.len() - 1)].get())
 }
 
 /// Leaves word that the lead was called at the end of this thread's call; only where there is a stand-in.
 #[inline(always)]
 pub(crate) fn call_seen(thread: u64) {
     if constant!(tuning.preempts) != 0 {
-        // SAFETY: see `Words`.
-        unsafe { word_of(thread).write_volatile(thread) };
+        word_of(thread).leave(thread);
     }
 }
 
 /// Whether the end of this thread's call is the stand-in's.
 #[inline(always)]
 pub(crate) fn call_is_missed(thread: u64) -> bool {
-    is_other(word_of(thread), thread)
+    word_of(thread).misses(thread)
 }

@@ -147,7 +147,7 @@ pub(crate) fn destruct(ctx: FEntryContext) -> i32 {
 #[fentry(function = "inet_twsk_hashdance")]
 pub(crate) fn time_wait(ctx: FEntryContext) -> i32 {
     let time_wait = number(&ctx, 0);
-    twin::seen(Hook::TimeWait, time_wait);
+    twin::word(Hook::TimeWait).leave(time_wait);
     release::handed_over(number(&ctx, 1), time_wait);
     0
 }

@@ -8,13 +8,13 @@ use aya_ebpf::programs::{FEntryContext, FExitContext};
 use super::fexit::{autobinds, begin, connected, tcp_port, udp_port};
 use crate::field::number;
 use crate::release;
-use crate::twin::{Hook, Role, is_missed};
+use crate::twin::{Hook, Role, stand_in, word};
 
 /// See [`super::fexit::csk_get_port_enter`].
 #[fentry(function = "inet_csk_get_port")]
 pub(crate) fn csk_get_port_enter_2(ctx: FEntryContext) -> i32 {
-    if is_missed(Hook::TcpPortEnter, ctx.arg(0)) {
-        begin(ctx.arg::<u64>(1) as u16);
+    if word(Hook::TcpPortEnter).misses(ctx.arg(0)) {
+        stand_in(move || begin(ctx.arg::<u64>(1) as u16));
     }
     0
 }
@@ -22,8 +22,8 @@ pub(crate) fn csk_get_port_enter_2(ctx: FEntryContext) -> i32 {
 /// See [`super::fexit::udp_get_port_enter`].
 #[fentry(function = "udp_lib_get_port")]
 pub(crate) fn udp_get_port_enter_2(ctx: FEntryContext) -> i32 {
-    if is_missed(Hook::UdpPortEnter, ctx.arg(0)) {
-        begin(ctx.arg::<u64>(1) as u16);
+    if word(Hook::UdpPortEnter).misses(ctx.arg(0)) {
+        stand_in(move || begin(ctx.arg::<u64>(1) as u16));
     }
     0
 }
@@ -31,8 +31,8 @@ pub(crate) fn udp_get_port_enter_2(ctx: FEntryContext) -> i32 {
 /// See [`super::fexit::csk_get_port`].
 #[fexit(function = "inet_csk_get_port")]
 pub(crate) fn csk_get_port_2(ctx: FExitContext) -> i32 {
-    if is_missed(Hook::TcpPort, ctx.arg(0)) {
-        tcp_port(&ctx, Role::StandIn);
+    if word(Hook::TcpPort).misses(ctx.arg(0)) {
+        stand_in(move || tcp_port(&ctx, Role::StandIn));
     }
     0
 }
@@ -40,8 +40,8 @@ pub(crate) fn csk_get_port_2(ctx: FExitContext) -> i32 {
 /// See [`super::fexit::udp_get_port`].
 #[fexit(function = "udp_lib_get_port")]
 pub(crate) fn udp_get_port_2(ctx: FExitContext) -> i32 {
-    if is_missed(Hook::UdpPort, ctx.arg(0)) {
-        udp_port(&ctx, Role::StandIn);
+    if word(Hook::UdpPort).misses(ctx.arg(0)) {
+        stand_in(move || udp_port(&ctx, Role::StandIn));
     }
     0
 }
@@ -49,8 +49,8 @@ pub(crate) fn udp_get_port_2(ctx: FExitContext) -> i32 {
 /// See [`super::fexit::autobind`].
 #[fentry(function = "inet_autobind")]
 pub(crate) fn autobind_2(ctx: FEntryContext) -> i32 {
-    if is_missed(Hook::Autobind, ctx.arg(0)) {
-        autobinds(&ctx);
+    if word(Hook::Autobind).misses(ctx.arg(0)) {
+        stand_in(move || autobinds(&ctx));
     }
     0
 }
@@ -58,8 +58,8 @@ pub(crate) fn autobind_2(ctx: FEntryContext) -> i32 {
 /// See [`super::fexit::hash_connect`].
 #[fexit(function = "inet_hash_connect")]
 pub(crate) fn hash_connect_2(ctx: FExitContext) -> i32 {
-    if is_missed(Hook::Connect, ctx.arg(1)) {
-        connected(&ctx);
+    if word(Hook::Connect).misses(ctx.arg(1)) {
+        stand_in(move || connected(&ctx));
     }
     0
 }
@@ -67,8 +67,8 @@ pub(crate) fn hash_connect_2(ctx: FExitContext) -> i32 {
 /// See [`super::fexit::hash_connect6`].
 #[fexit(function = "inet6_hash_connect")]
 pub(crate) fn hash_connect6_2(ctx: FExitContext) -> i32 {
-    if is_missed(Hook::Connect, ctx.arg(1)) {
-        connected(&ctx);
+    if word(Hook::Connect).misses(ctx.arg(1)) {
+        stand_in(move || connected(&ctx));
     }
     0
 }
@@ -76,8 +76,8 @@ pub(crate) fn hash_connect6_2(ctx: FExitContext) -> i32 {
 /// See [`super::fexit::time_wait`].
 #[fentry(function = "inet_twsk_hashdance")]
 pub(crate) fn time_wait_2(ctx: FEntryContext) -> i32 {
-    if is_missed(Hook::TimeWait, ctx.arg(0)) {
-        release::handed_over(number(&ctx, 1), number(&ctx, 0));
+    if word(Hook::TimeWait).misses(ctx.arg(0)) {
+        stand_in(move || release::handed_over(number(&ctx, 1), number(&ctx, 0)));
     }
     0
 }

@@ -8,7 +8,7 @@ use portwatch_common::record::{how, operation};
 use crate::assign::{Earlier, Given, record};
 use crate::field::{Typed, field, number};
 use crate::sock::{self, IPPROTO_TCP, TCP_LISTEN};
-use crate::twin::{self, Hook, is_missed};
+use crate::twin::{Hook, stand_in, word};
 use crate::{refuse, release};
 
 const EADDRNOTAVAIL: u32 = 99;
@@ -22,7 +22,7 @@ const TCP_CLOSING: u8 = 11;
 #[btf_tracepoint(function = "inet_sock_set_state")]
 pub(crate) fn set_state(ctx: BtfTracePointContext) -> i32 {
     if matters(&ctx) {
-        twin::seen(place(&ctx), ctx.arg(0));
+        word(place(&ctx)).leave(ctx.arg(0));
         changes(&ctx);
     }
     0
@@ -31,8 +31,8 @@ pub(crate) fn set_state(ctx: BtfTracePointContext) -> i32 {
 /// Stand-in of [`set_state`].
 #[btf_tracepoint(function = "inet_sock_set_state")]
 pub(crate) fn set_state_2(ctx: BtfTracePointContext) -> i32 {
-    if matters(&ctx) && is_missed(place(&ctx), ctx.arg(0)) {
-        changes(&ctx);
+    if matters(&ctx) && word(place(&ctx)).misses(ctx.arg(0)) {
+        stand_in(move || changes(&ctx));
     }
     0
 }
@@ -74,7 +74,7 @@ fn changes(ctx: &BtfTracePointContext) {
 /// `tcp_destroy_sock(struct sock *sk)`
 #[btf_tracepoint(function = "tcp_destroy_sock")]
 pub(crate) fn destroy(ctx: BtfTracePointContext) -> i32 {
-    twin::seen(Hook::Destroy, ctx.arg(0));
+    word(Hook::Destroy).leave(ctx.arg(0));
     destroys(&ctx);
     0
 }
@@ -82,8 +82,8 @@ pub(crate) fn destroy(ctx: BtfTracePointContext) -> i32 {
 /// Stand-in of [`destroy`].
 #[btf_tracepoint(function = "tcp_destroy_sock")]
 pub(crate) fn destroy_2(ctx: BtfTracePointContext) -> i32 {
-    if is_missed(Hook::Destroy, ctx.arg(0)) {
-        destroys(&ctx);
+    if word(Hook::Destroy).misses(ctx.arg(0)) {
+        stand_in(move || destroys(&ctx));
     }
     0
 }

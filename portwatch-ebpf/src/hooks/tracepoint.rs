@@ -36,7 +36,7 @@ pub(crate) fn call_ends(ctx: BtfTracePointContext) -> i32 {
 pub(crate) fn call_ends_2(ctx: BtfTracePointContext) -> i32 {
     let call = registers::number(&ctx);
     if matters(call) && twin::call_is_missed(bpf_get_current_pid_tgid()) {
-        ends(&ctx, call);
+        twin::stand_in(move || ends(&ctx, call));
     }
     0
 }
