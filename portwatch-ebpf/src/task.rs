@@ -11,17 +11,6 @@ use portwatch_common::Task;
 use crate::constant::constant;
 use crate::field::{Access, Probed, Typed, field};
 
-/// The task that runs now.
-#[inline(always)]
-pub(crate) fn current() -> Task {
-    let mut task = MaybeUninit::uninit();
-    // SAFETY: room for a task, which is written.
-    unsafe {
-        write_current(task.as_mut_ptr());
-        task.assume_init()
-    }
-}
-
 /// Writes the task that runs now to where it stays.
 ///
 /// # Safety
@@ -34,8 +23,8 @@ pub(crate) unsafe fn write_current(to: *mut Task) {
     }
 }
 
-/// [`current`], for what comes to pass seldom. Until 7.0 the verifier searches all of the kernel's types, several times, for
-/// what it should think of a pointer that it knows by type: that made most of the time that a load took.
+/// The task that runs now, for what comes to pass seldom. Until 7.0 the verifier searches all of the kernel's types, several
+/// times, for what it should think of a pointer that it knows by type: that made most of the time that a load took.
 #[inline(always)]
 pub(crate) fn current_aside() -> Task {
     let mut task = MaybeUninit::uninit();
