@@ -95,11 +95,11 @@ fn judge(place: &str, facts: &[Facts], is_real: bool, targets: &mut Targets) -> 
         let what = format!("{place}, {backend}: every refusal counted once, by metrics and history");
         targets.add(what, format!("{refused}, {counted}, {kept}"), refused == counted && refused == kept);
         let (told, seconds) = (number("tellings")?, number("seconds")?);
-        targets.add(
-            format!("{place}, {backend}: the store is told less than a twentieth as often"),
-            format!("{told}"),
-            told < refused / 20.0,
-        );
+        if is_real {
+            // An emulated machine refuses a service too seldom for it: six times a second.
+            let what = format!("{place}, {backend}: the store is told less than a twentieth as often");
+            targets.add(what, format!("{told}"), told < refused / 20.0);
+        }
         // At once, then once a second, and what is left in the end: what coalescing promises, whatever the rate.
         targets.add(
             format!("{place}, {backend}: the store is told of each conflict once a second"),
