@@ -23,7 +23,7 @@ const WAKING: u32 = 4;
 const REPORTED: Duration = Duration::from_secs(3);
 
 /// Rounds before anything is measured.
-const WARM_UP: usize = 30;
+const WARM_UP: usize = 3;
 
 /// Something that asks for a port.
 pub(super) struct Operation {
@@ -35,7 +35,7 @@ pub(super) struct Operation {
 }
 
 impl Operation {
-    /// Does it until the kernel has come to rest: on Linux 6.1 a connection is dearer by a hundredth for the first few thousand.
+    /// Does it until the kernel has the memory that it takes.
     pub(super) fn warm_up(&self, effort: Effort) -> Result<()> {
         measure(self, None, Effort { rounds: WARM_UP, ..effort }).map(drop)
     }

@@ -23,8 +23,9 @@ const RESIDENT_KIB: f64 = 64.0 * 1024.0;
 const DEARER: f64 = 0.05;
 const NAMED_MICROS: f64 = 50_000.0;
 const START_MS: f64 = 2_000.0;
-/// What `doctor` says of kernel memory may be off by so much.
+/// What `doctor` says of kernel memory may be off by so much, and by the head of a table, which is each kernel's own.
 const FORMULA: f64 = 0.01;
+const HEAD: f64 = 2_048.0;
 
 pub(super) fn section(args: &Args) -> Result<Section> {
     let mut targets = Targets::default();
@@ -88,7 +89,8 @@ fn describe(facts: &[Facts], out: &mut String) -> Result<()> {
         let (capacity, memory) = (word("capacity")?, facts.number("memory")? / 1_048_576.0);
         writeln!(
             out,
-            "| its table of {capacity} | {} | {memory:.1} MiB of kernel memory |",
+            "| its table, `--table-size {}`, whose buckets have room for {capacity} | {} | {memory:.1} MiB of kernel memory |",
+            word("size")?,
             word("backend")?
         )?;
     }
@@ -140,6 +142,12 @@ fn describe_limits(facts: &[Facts], out: &mut String) -> Result<()> {
     Ok(())
 }
 
+/// Kernel memory of a table of so many sockets, as `docs/performance.md` has it.
+fn formula(size: f64) -> f64 {
+    let buckets = 2.0_f64.powf((size / 4.0).log2().ceil());
+    344.0 * buckets + 32.0 * size
+}
+
 /// Only a real machine says anything about time.
 fn judge(place: &str, facts: &[Facts], is_real: bool, targets: &mut Targets) -> Result<()> {
     for facts in facts {
@@ -149,6 +157,14 @@ fn judge(place: &str, facts: &[Facts], is_real: bool, targets: &mut Targets) -> 
                 let kib = number("full_kib")?.max(number("after_kib")?);
                 let target = format!("{place}, {backend}: at most 64 MiB resident");
                 targets.add(target, format!("{kib} KiB"), kib <= RESIDENT_KIB);
+                let (memory, formula) = (number("memory")?, formula(number("size")?));
+                let target = format!("{place}, {backend}: its table takes what the formula says");
+                let off = memory - formula;
+                targets.add(
+                    target,
+                    format!("{off} bytes more, for two heads"),
+                    (0.0..=2.0 * HEAD).contains(&off),
+                );
                 let micros = number("median_us")?;
                 if is_real {
                     let target = format!("{place}: a conflict among a million named in 50 ms");
@@ -158,8 +174,8 @@ fn judge(place: &str, facts: &[Facts], is_real: bool, targets: &mut Targets) -> 
             "formula" => {
                 let (doctor, kernel) = (number("doctor")?, number("kernel")?);
                 let target = format!("{place}: `doctor` tells the kernel memory of {}", facts.word("table")?);
-                let off = (doctor / kernel - 1.0).abs();
-                targets.add(target, format!("{:.2} % off", off * 100.0), off <= FORMULA);
+                let off = (kernel - doctor).abs();
+                targets.add(target, format!("{off} bytes off"), off <= kernel * FORMULA + HEAD);
             }
             "snapshot" if is_real => {
                 let millis = number("with_ms")?;

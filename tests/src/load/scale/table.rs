@@ -74,7 +74,7 @@ pub(crate) fn table(args: &TableArgs) -> Result<bool> {
     let (median, p99) = median_and_p99(&mut micros);
     say::line(format_args!(
         "BENCH what=table backend={} records={} sockets={} counted={counted} empty_kib={empty} full_kib={full} \
-         after_kib={after} capacity={} memory={} median_us={median} p99_us={p99} samples={}",
+         after_kib={after} size={size} capacity={} memory={} median_us={median} p99_us={p99} samples={}",
         args.backend.name(),
         args.records,
         args.sockets,
