@@ -16,6 +16,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
+use super::facts::this_machine;
 use super::{Args, Section};
 use crate::{project, run};
 use clock::Timed;
@@ -63,7 +64,7 @@ pub(super) fn section(_: &Args) -> Result<Section> {
         let instructions = counts.remove(&name);
         rows.push(Row { name, time, instructions });
     }
-    let text = format!("{}\n{}", table(&rows)?, memory::measure()?);
+    let text = format!("{}:\n\n{}\n{}", this_machine()?, table(&rows)?, memory::measure()?);
     Ok(Section { text, faults: Vec::new() })
 }
 
