@@ -24,7 +24,7 @@ const BPF_ANY: u64 = 0;
 /// Marks the key of a value that is being written: keys are even.
 pub(crate) const BUSY: u64 = 1;
 
-/// A table by even numbers; 0 stands for room.
+/// A table by even numbers. 0 stands for room, so that nothing but [`Table::copy`] may be called with it.
 pub(crate) trait Table {
     /// What it keeps.
     type Value: Copy + 'static;

@@ -23,9 +23,8 @@ const RESIDENT_KIB: f64 = 64.0 * 1024.0;
 const DEARER: f64 = 0.05;
 const NAMED_MICROS: f64 = 50_000.0;
 const START_MS: f64 = 2_000.0;
-/// What `doctor` says of kernel memory may be off by so much, and by the head of a table, which is each kernel's own.
-const FORMULA: f64 = 0.01;
-const HEAD: f64 = 2_048.0;
+/// What a table takes may be off by the heads of its two, which are each kernel's own.
+const HEADS: f64 = 4_096.0;
 
 pub(super) fn section(args: &Args) -> Result<Section> {
     let mut targets = Targets::default();
@@ -160,11 +159,7 @@ fn judge(place: &str, facts: &[Facts], is_real: bool, targets: &mut Targets) -> 
                 let (memory, formula) = (number("memory")?, formula(number("size")?));
                 let target = format!("{place}, {backend}: its table takes what the formula says");
                 let off = memory - formula;
-                targets.add(
-                    target,
-                    format!("{off} bytes more, for two heads"),
-                    (0.0..=2.0 * HEAD).contains(&off),
-                );
+                targets.add(target, format!("{off} bytes more, for two heads"), (0.0..=HEADS).contains(&off));
                 let micros = number("median_us")?;
                 if is_real {
                     let target = format!("{place}: a conflict among a million named in 50 ms");
@@ -175,7 +170,7 @@ fn judge(place: &str, facts: &[Facts], is_real: bool, targets: &mut Targets) -> 
                 let (doctor, kernel) = (number("doctor")?, number("kernel")?);
                 let target = format!("{place}: `doctor` tells the kernel memory of {}", facts.word("table")?);
                 let off = (kernel - doctor).abs();
-                targets.add(target, format!("{off} bytes off"), off <= kernel * FORMULA + HEAD);
+                targets.add(target, format!("{off} bytes off"), off <= HEADS);
             }
             "snapshot" if is_real => {
                 let millis = number("with_ms")?;

@@ -77,7 +77,7 @@ pub(super) fn measure(
 }
 
 impl Measured {
-    /// Of what is measured twice the last counts: the first after the machine's start may be dearer for good.
+    /// Of what is measured twice the last counts: by then the kernel has all the memory that it takes.
     fn take(&mut self, row: Option<Row>) {
         let Some(row) = row else { return };
         let is_it = |known: &&mut Row| known.watcher == row.watcher && known.operation == row.operation;
