@@ -13,8 +13,8 @@ use crate::vm::Machine;
 
 /// Refusals a second and seconds; an emulated machine is far slower, and has fewer services, so that each is refused often enough
 /// for one telling in twenty.
-const STORM: [&str; 4] = ["--rate", "10000", "--seconds", "60"];
-const EMULATED: [&str; 6] = ["--rate", "200", "--seconds", "20", "--victims", "8"];
+const STORM: Weather = Weather { is: &["--rate", "10000"], lasts: ["--seconds", "60"] };
+const EMULATED: Weather = Weather { is: &["--rate", "200", "--victims", "8"], lasts: ["--seconds", "20"] };
 const SAMPLES_EMULATED: [&str; 2] = ["--samples", "50"];
 /// The one series of machines, unless told otherwise.
 const KERNEL: &str = "6.12";
@@ -44,9 +44,18 @@ pub(super) fn section(args: &Args) -> Result<Section> {
     Ok(targets.section(&out))
 }
 
-fn commands(backend: &str, weather: &[&str], samples: &[&str]) -> Vec<Words> {
-    let storm = [&["--backend", backend], weather].concat();
-    vec![words("load storm", &storm), words("load latency", &[&storm[..4], samples].concat())]
+/// A storm, and how long it lasts where it is not sampled.
+struct Weather {
+    is: &'static [&'static str],
+    lasts: [&'static str; 2],
+}
+
+fn commands(backend: &str, weather: &Weather, samples: &[&str]) -> Vec<Words> {
+    let storm = [&["--backend", backend], weather.is].concat();
+    vec![
+        words("load storm", &[&storm[..], &weather.lasts].concat()),
+        words("load latency", &[&storm[..], samples].concat()),
+    ]
 }
 
 fn describe(facts: &[Facts], out: &mut String) -> Result<()> {
@@ -139,8 +148,8 @@ mod tests {
         assert_eq!(
             [both[0].join(" "), both[1].join(" ")],
             [
-                "load storm --portwatch /bin/portwatch --backend kprobe --rate 200 --seconds 20",
-                "load latency --portwatch /bin/portwatch --backend kprobe --rate 200 --samples 50",
+                "load storm --portwatch /bin/portwatch --backend kprobe --rate 200 --victims 8 --seconds 20",
+                "load latency --portwatch /bin/portwatch --backend kprobe --rate 200 --victims 8 --samples 50",
             ]
         );
     }
