@@ -31,6 +31,13 @@ counters! {
     CALLS_FULL = 9, "calls_full";
     /// Events that the kernel did not call the hook's first program for, and its stand-in saw to.
     STOOD_IN = 10, "stood_in";
+    /// Records of closed sockets overwritten by those of other connections within two minutes, so that a TIME_WAIT socket may
+    /// be without its record.
+    CLOSED_EVICTED = 11, "closed_evicted";
+    /// Records of closed sockets not kept: another CPU took the same slot of `LAST`, or the kernel's hash was locked.
+    CLOSED_LOST = 12, "closed_lost";
+    /// Assignments not recorded because `PORTS_SPILL` was locked by another program on the same CPU.
+    PORTS_BUSY = 13, "ports_busy";
 }
 
 /// Values of [`crate::code::how`] that fit: a power of two.

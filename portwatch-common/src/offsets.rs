@@ -101,6 +101,10 @@ offsets! {
     skc_v6_rcv_saddr: "sock_common.skc_v6_rcv_saddr" Byte Optional;
     /// Socket cookie, 0 until somebody asks for it.
     skc_cookie: "sock_common.skc_cookie" Byte Required;
+    /// Hash of a connection's addresses and ports, with the kernel's secret; the same in the TIME_WAIT socket.
+    skc_hash: "sock_common.skc_hash" Byte Required;
+    /// Of a TIME_WAIT socket: next sequence number to send of the connection that left it.
+    skc_tw_snd_nxt: "sock_common.skc_tw_snd_nxt" Byte Required;
     /// Link in the list of a TCP port's owners.
     skc_bind_node: "sock_common.skc_bind_node" Byte Required;
     /// Link in the UDP port table.
@@ -123,6 +127,8 @@ offsets! {
     sk_reuseport_cb: "sock.sk_reuseport_cb" Byte Optional;
     /// Set for the TCP sockets of a multipath one; absent where that is not built in.
     tcp_is_mptcp: "tcp_sock.is_mptcp" Byte Optional;
+    /// Next sequence number that a TCP socket sends.
+    tcp_snd_nxt: "tcp_sock.snd_nxt" Byte Required;
     /// The TCP socket through which a multipath one took its port.
     mptcp_first: "mptcp_sock.first" Byte Optional;
     /// Local port, network order; kept where `skc_num` is already cleared.

@@ -21,7 +21,7 @@ pub struct Task {
     pub tid: u32,
     /// Effective uid.
     pub uid: u32,
-    /// 0; in `PORTS` the kernel side may leave itself a note here.
+    /// 0 on the ring. In a record of `PORTS`: the connection of the socket, 0 before connect(); see `assign::connection`.
     pub pad: u32,
     /// Name of the process (of its first thread), NUL-padded; any bytes.
     pub comm: [u8; 16],
@@ -172,24 +172,27 @@ pub struct PortKey {
     pub slot: u8,
 }
 
-/// Who had a port last and when they let go: the value of `LAST`.
+/// The owner of a TCP socket that was closed: the value of `LAST`. It belongs to the TIME_WAIT socket with the same addresses,
+/// ports and `snd_nxt`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LastOwner {
-    /// Who had it, and how.
+    /// The process that the port was assigned to, and how.
     pub assignment: Assignment,
-    /// When the socket let go of the port.
+    /// When the socket was closed: of a connection, when its TIME_WAIT socket was made.
     pub released_ns: u64,
     /// The socket's local address.
     pub local: [u8; 16],
     /// The socket's remote address.
     pub remote: [u8; 16],
-    /// The socket's remote port.
+    /// The socket's remote port; 0 if it had no connection.
     pub remote_port: u16,
     /// AF_INET or AF_INET6.
-    pub family: u16,
-    /// Always 0.
-    pub pad: u32,
+    pub family: u8,
+    /// State that it is reported with: TIME_WAIT for a connection, else CLOSE.
+    pub state: u8,
+    /// Next sequence number to send; 0 if it had no connection.
+    pub snd_nxt: u32,
 }
 
 /// Identity of a process: the key of `PROCESS`.

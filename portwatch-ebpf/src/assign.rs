@@ -4,12 +4,13 @@ use core::arch::asm;
 use core::mem::MaybeUninit;
 
 use aya_ebpf::helpers::bpf_ktime_get_boot_ns;
-use portwatch_common::{Assignment, Bucket, ProcessKey, Recent, Task, counter, record::how};
+use portwatch_common::bucket::{BucketRef, Slot};
+use portwatch_common::{Assignment, ProcessKey, Recent, Task, counter, record::how};
 
+use crate::atomic::Atomic;
 use crate::constant::constant;
-use crate::field::{Access, Probed};
+use crate::field::{Access, Probed, field};
 use crate::maps::{DATAGRAMS, PROCESS, count, cpu};
-use crate::table::Seat;
 use crate::{emit, ports, sctp, sock, task};
 
 const BPF_ANY: u64 = 0;
@@ -94,7 +95,7 @@ extern "C" fn record_numbers(sk: u64, protocol_and_port: u32, how: u32, keep: u3
 #[inline(always)]
 pub(crate) fn record_preexisting(sk: *const u8, protocol: u16, port: u16, owner: Task) {
     let assignment = Assignment {
-        task: owner,
+        task: Task { pad: connection::<Probed>(sk), ..owner },
         assigned_ns: 0,
         inode: sock::inode::<Probed>(sk),
         netns: sock::netns::<Probed>(sk),
@@ -107,14 +108,15 @@ pub(crate) fn record_preexisting(sk: *const u8, protocol: u16, port: u16, owner:
     if is_apart(protocol) {
         return store_apart(key, protocol, &assignment, Earlier::Keep);
     }
-    match ports::seat(key, |record| is_true(record, assignment.inode, port)) {
-        Seat::Taken => {}
-        Seat::At(place) => {
-            // SAFETY: ours until it is published.
-            unsafe { place.value().write(assignment) };
-            place.publish(key);
+    match ports::reserve_unless(key, |record| belongs_to_socket::<Probed>(record, sk, assignment.inode, port))
+    {
+        Slot::UpToDate => {}
+        Slot::Reserved(slot) => {
+            // SAFETY: the slot is claimed.
+            unsafe { slot.value().write(assignment) };
+            slot.publish::<Atomic>(key);
         }
-        Seat::Beside(bucket) => ports::spill(bucket, key, &assignment),
+        Slot::Overflow(bucket) => ports::spill(bucket, key, &assignment),
     }
 }
 
@@ -136,15 +138,15 @@ fn store<A: Access>(sk: *const u8, key: u64, given: Given, now: u64, earlier: Ea
         return Some(process_key(&written.task));
     }
     let is_known =
-        |record: &Assignment| earlier == Earlier::Keep && is_true(record, sock::inode::<A>(sk), given.port);
-    match ports::seat(key, is_known) {
-        Seat::At(place) => {
-            let written = write::<A>(place.value(), sk, given, now, task::write_current);
-            place.publish(key);
+        |record: &mut Assignment| earlier == Earlier::Keep && connects::<A>(record, sk, given.port);
+    match ports::reserve_unless(key, is_known) {
+        Slot::Reserved(slot) => {
+            let written = write::<A>(slot.value(), sk, given, now, task::write_current);
+            slot.publish::<Atomic>(key);
             return Some(process_key(&written.task));
         }
-        Seat::Taken => {}
-        Seat::Beside(bucket) => store_beside::<A>(bucket, key, sk, given, now),
+        Slot::UpToDate => {}
+        Slot::Overflow(bucket) => store_beside::<A>(bucket, key, sk, given, now),
     }
     announce_current();
     None
@@ -152,7 +154,13 @@ fn store<A: Access>(sk: *const u8, key: u64, given: Given, now: u64, earlier: Ea
 
 /// A function of its own: with much on its stack a program gets one elsewhere, since 6.13, which costs some at each call.
 #[inline(never)]
-fn store_beside<A: Access>(bucket: *mut Bucket<Assignment>, key: u64, sk: *const u8, given: Given, now: u64) {
+fn store_beside<A: Access>(
+    bucket: Option<BucketRef<Assignment>>,
+    key: u64,
+    sk: *const u8,
+    given: Given,
+    now: u64,
+) {
     let mut beside = MaybeUninit::uninit();
     let written = write::<A>(beside.as_mut_ptr(), sk, given, now, task::write_current_aside);
     ports::spill(bucket, key, written);
@@ -163,8 +171,9 @@ fn store_apart(key: u64, protocol: u16, assignment: &Assignment, earlier: Earlie
     if protocol == sock::IPPROTO_SCTP {
         sctp::note(key, assignment);
     }
-    let is_known =
-        |record: &Assignment| earlier == Earlier::Keep && is_true(record, assignment.inode, assignment.port);
+    let is_known = |record: &Assignment| {
+        earlier == Earlier::Keep && record.inode == assignment.inode && is_on_port(record, assignment.port)
+    };
     // SAFETY: a map value, of a socket that the caller has.
     if !DATAGRAMS.get_ptr(key).is_some_and(|record| is_known(unsafe { &*record })) {
         // An LRU table makes room by itself.
@@ -185,6 +194,7 @@ fn write<'a, A: Access>(
     // SAFETY: room for a record, that nobody else reads yet; every member is written.
     unsafe {
         task(&raw mut (*to).task);
+        (*to).task.pad = connection::<A>(sk);
         (*to).assigned_ns = now;
         (*to).inode = sock::inode::<A>(sk);
         (*to).netns = sock::netns::<A>(sk);
@@ -195,11 +205,47 @@ fn write<'a, A: Access>(
     }
 }
 
-/// Whether the record found at a socket's address is the socket's own. Addresses are reused at once: another inode is from a
-/// former life; and a socket that was disconnected has another port.
+/// A bound socket connects: its record gets the connection, without which it would not count once the socket has no file.
+#[inline(never)]
+pub(crate) fn bound_connects<A: Access>(sk: *const u8, key: u64) {
+    if let Some(record) = ports::find(key) {
+        // SAFETY: a map value of this socket, which is locked.
+        connects::<A>(unsafe { &mut *record }, sk, field!(A, sk, skc_num));
+    }
+}
+
+/// Whether the record is that of the socket `sk`, which has just connected; if so, it gets the connection.
 #[inline(always)]
-fn is_true(record: &Assignment, inode: u64, port: u16) -> bool {
-    (record.inode == inode || record.inode == 0) && (record.port == port || record.port == 0)
+fn connects<A: Access>(record: &mut Assignment, sk: *const u8, port: u16) -> bool {
+    let is_own = belongs_to_socket::<A>(record, sk, sock::inode::<A>(sk), port);
+    if is_own {
+        record.task.pad = connection::<A>(sk);
+    }
+    is_own
+}
+
+/// Whether the record at a socket's address is the socket's own. Addresses are reused at once, so another inode means an earlier
+/// socket; and a socket that was disconnected has another port. The kernel makes the TCP sockets of a multipath one before it
+/// gives them a file, so those have a record without an inode.
+#[inline(always)]
+fn belongs_to_socket<A: Access>(record: &Assignment, sk: *const u8, inode: u64, port: u16) -> bool {
+    let has_same_file = record.inode == inode
+        || record.inode == 0 && sock::is_multipath::<A>(sk, u16::from(record.protocol)) != 0;
+    has_same_file && is_on_port(record, port)
+}
+
+#[inline(always)]
+fn is_on_port(record: &Assignment, port: u16) -> bool {
+    record.port == port || record.port == 0
+}
+
+/// Tells the connections of a port apart, for sockets without a file. 0 before connect().
+///
+/// It is the kernel's own hash of all addresses and ports. The tracepoint backend records before the kernel has computed it, and
+/// takes the remote end; always even there, see `release::remember`.
+#[inline(always)]
+pub(crate) fn connection<A: Access>(sk: *const u8) -> u32 {
+    if constant!(tuning.datagrams) == 0 { field!(A, sk, skc_hash) } else { sock::remote::<A>(sk) & !1 }
 }
 
 /// Announces the process that runs now.

@@ -4,24 +4,30 @@ use core::ptr;
 
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use aya_ebpf::maps::{Array, HashMap};
-use portwatch_common::bucket::{bucket_of, shift_of};
+use portwatch_common::bucket::{NotKept, Table, bucket_of, shift_of};
 use portwatch_common::{Attempt, Bucket, counter, map::THREAD_BITS};
 
-use crate::maps::{ATTEMPTS, ATTEMPTS_SPILL};
-use crate::table::Table;
+use crate::maps::{ATTEMPTS, ATTEMPTS_SPILL, count};
+use crate::table::{MapTable, Maps};
 use crate::words;
 
-enum Attempts {}
+enum AttemptsMaps {}
 
-impl Table for Attempts {
+type Attempts = Maps<AttemptsMaps>;
+
+impl MapTable for AttemptsMaps {
     type Value = Attempt;
     const BUCKETS: &'static Array<Bucket<Attempt>> = &ATTEMPTS;
     const SPILL: &'static HashMap<u64, Attempt> = &ATTEMPTS_SPILL;
-    const FULL: u32 = counter::ATTEMPTS_FULL;
 
     #[inline(always)]
     fn index(key: u64) -> u32 {
         bucket_of(key, const { shift_of(THREAD_BITS) })
+    }
+
+    #[inline(always)]
+    fn count_not_kept(_: NotKept) {
+        count(counter::ATTEMPTS_FULL);
     }
 }
 

@@ -4,24 +4,30 @@
 
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use aya_ebpf::maps::{Array, HashMap};
-use portwatch_common::bucket::{bucket_of, shift_of};
+use portwatch_common::bucket::{NotKept, Table, bucket_of, shift_of};
 use portwatch_common::{Bucket, Call, counter, map::THREAD_BITS, record::how};
 
 use crate::maps::{CALLS, CALLS_SPILL, count};
-use crate::table::Table;
+use crate::table::{MapTable, Maps};
 use crate::words;
 
-enum Calls {}
+enum CallsMaps {}
 
-impl Table for Calls {
+type Calls = Maps<CallsMaps>;
+
+impl MapTable for CallsMaps {
     type Value = Call;
     const BUCKETS: &'static Array<Bucket<Call>> = &CALLS;
     const SPILL: &'static HashMap<u64, Call> = &CALLS_SPILL;
-    const FULL: u32 = counter::CALLS_FULL;
 
     #[inline(always)]
     fn index(key: u64) -> u32 {
         bucket_of(key, const { shift_of(THREAD_BITS) })
+    }
+
+    #[inline(always)]
+    fn count_not_kept(_: NotKept) {
+        count(counter::CALLS_FULL);
     }
 }
 

@@ -10,7 +10,7 @@ use portwatch_common::{
 use crate::field::{Probed, field};
 use crate::maps::{DATAGRAMS, EVENTS, count};
 use crate::walk::Outcome;
-use crate::{last, ports, sock, task, words};
+use crate::{assign, last, ports, sock, task, words};
 
 /// Holders wait for the refusal that closes their group.
 const NO_WAKEUP: u64 = 1;
@@ -77,9 +77,14 @@ pub(crate) extern "C" fn send_holder(sk: u64, refusal: u64, netns: u32, port: u3
     let holder = unsafe { &mut *entry.as_mut_ptr() };
     meet(sk, found_by::WALK, holder);
     holder.refusal = refusal;
-    let nameless = holder.has_assignment == 0;
+    // No lock is held: the socket may have released the port, and its address may be another's by now.
+    if u32::from(holder.socket.local_port) != port || holder.socket.netns != netns {
+        entry.discard(NO_WAKEUP);
+        return 0;
+    }
+    let is_unowned = holder.has_assignment == 0 && holder.socket.state == sock::TCP_TIME_WAIT;
     entry.submit(NO_WAKEUP);
-    if nameless { 1 + last_owner(sk, refusal, number) } else { 1 }
+    if is_unowned { 1 + last_owner(sk, refusal, number) } else { 1 }
 }
 
 /// Writes everything known of a socket and its assignment.
@@ -95,7 +100,9 @@ pub(crate) fn meet(sk: *const u8, found_by: u8, holder: &mut Holder) {
     unsafe { words::clear(&raw mut holder.assignment) };
     let is_known =
         ports::copy(sk as u64, &mut holder.assignment) || datagram(sk as u64, &mut holder.assignment);
-    holder.has_assignment = u8::from(is_known && same_life(&holder.socket, &holder.assignment));
+    let is_own = belongs_to_socket(&holder.socket, &holder.assignment, connection(sk, holder.socket.state));
+    holder.has_assignment = is_known as u8 & is_own as u8;
+    holder.assignment.task.pad = 0;
 }
 
 /// Copies the record of a socket whose release is not seen; whether there is one.
@@ -107,25 +114,58 @@ fn datagram(sk: u64, into: &mut Assignment) -> bool {
     true
 }
 
-/// Socket addresses are reused at once: another inode, or another port, is another socket.
+/// What a record has in `task.pad` if it is this socket's.
 #[inline(always)]
-fn same_life(socket: &Socket, assignment: &Assignment) -> bool {
-    (socket.inode == 0 || assignment.inode == 0 || socket.inode == assignment.inode)
-        && (assignment.port == 0 || socket.local_port == assignment.port)
+fn connection(sk: *const u8, state: u8) -> u32 {
+    let (of_time_wait, of_others) =
+        (sock::snd_nxt_of_time_wait::<Probed>(sk), assign::connection::<Probed>(sk));
+    let is_time_wait = u32::from(state == sock::TCP_TIME_WAIT).wrapping_neg();
+    of_time_wait & is_time_wait | of_others & !is_time_wait
 }
 
-/// Sends the record that `LAST` keeps for the connection of `sk`. Returns the number of records sent.
+/// Whether the record at a socket's address is the socket's own. The kernel reuses addresses at once, so a socket with a file must
+/// have the recorded inode, and one without (TIME_WAIT, orphans, not yet accepted) the recorded connection. The kernel gives the
+/// TCP sockets of a multipath one their file after the record.
+///
+/// Without branches, which would double the verifier's work each.
 #[inline(always)]
-fn last_owner(sk: *const u8, refusal: u64, port: u16) -> u64 {
+fn belongs_to_socket(socket: &Socket, assignment: &Assignment, connection: u32) -> bool {
+    let is_on_port = (assignment.port == 0) | (socket.local_port == assignment.port);
+    let is_multipath = socket.protocol == sock::IPPROTO_MPTCP;
+    let is_tcp = (socket.protocol == sock::IPPROTO_TCP) | is_multipath;
+    // The lowest bit is a note of `release::remember`.
+    let has_same_connection = !is_tcp | ((assignment.task.pad ^ connection) & !1 == 0);
+    let has_same_file = (assignment.inode == socket.inode) | (is_multipath & (assignment.inode == 0));
+    is_on_port & (((socket.inode == 0) & has_same_connection) | ((socket.inode != 0) & has_same_file))
+}
+
+/// Sends the record that `LAST` keeps for a TIME_WAIT socket. Returns the number of records sent.
+#[inline(always)]
+fn last_owner(tw: *const u8, refusal: u64, port: u16) -> u64 {
     let mut socket = Socket::default();
-    sock::endpoints::<Probed>(sk, &mut socket);
+    sock::endpoints::<Probed>(tw, &mut socket);
+    send_last(&socket, sock::netns::<Probed>(tw), port, refusal, sock::snd_nxt_of_time_wait::<Probed>(tw), 0)
+}
+
+/// Sends the record of a socket without a connection that was closed on this port since `since_ns`: the kernel may have met it,
+/// and the walk no longer does. Returns the number of records sent.
+///
+/// A global function, like the walks.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn send_closed(netns: u32, port: u32, refusal: u64, since_ns: u64) -> u64 {
+    send_last(&Socket::default(), netns, port as u16, refusal, 0, since_ns)
+}
+
+#[inline(always)]
+fn send_last(socket: &Socket, netns: u32, port: u16, refusal: u64, snd_nxt: u32, since_ns: u64) -> u64 {
     let Some(mut entry) = EVENTS.reserve::<Holder>(0) else {
         count(counter::HOLDERS_LOST);
         return 0;
     };
     // SAFETY: a ring entry that is ours until submitted; every byte is written.
     let holder = unsafe { &mut *entry.as_mut_ptr() };
-    if write_last(&socket, sock::netns::<Probed>(sk), port, holder) {
+    if write_last(socket, netns, port, snd_nxt, holder) && holder.released_ns >= since_ns {
         holder.refusal = refusal;
         entry.submit(NO_WAKEUP);
         1
@@ -135,9 +175,9 @@ fn last_owner(sk: *const u8, refusal: u64, port: u16) -> u64 {
     }
 }
 
-/// Writes what `LAST` keeps of the connection; whether it has it.
+/// Writes what `LAST` keeps of a closed socket; whether it has it.
 #[inline(always)]
-fn write_last(socket: &Socket, netns: u32, port: u16, holder: &mut Holder) -> bool {
+fn write_last(socket: &Socket, netns: u32, port: u16, snd_nxt: u32, holder: &mut Holder) -> bool {
     // SAFETY: integers.
     unsafe { words::clear(&raw mut *holder) };
     holder.tag = tag::HOLDER;
@@ -146,16 +186,20 @@ fn write_last(socket: &Socket, netns: u32, port: u16, holder: &mut Holder) -> bo
     holder.socket.local_port = port;
     holder.socket.netns = netns;
     holder.socket.protocol = sock::IPPROTO_TCP;
-    holder.socket.state = sock::TCP_TIME_WAIT;
-    last::tell(last::key(netns, port, socket), |last| {
+    let mut is_own = false;
+    let is_there = last::copy(last::key(netns, port, socket, snd_nxt), |last| {
         // SAFETY: both are there.
         unsafe { words::copy(&raw const last.assignment, &raw mut holder.assignment) };
         holder.released_ns = last.released_ns;
         holder.socket.local = last.local;
         holder.socket.remote = last.remote;
         holder.socket.remote_port = last.remote_port;
-        holder.socket.family = last.family;
-    })
+        holder.socket.family = u16::from(last.family);
+        holder.socket.state = last.state;
+        // Without a connection any address may be meant: user space compares it with the requested one.
+        is_own = socket.remote_port == 0 || last::is_of(last, netns, port, socket, snd_nxt);
+    });
+    is_there & is_own
 }
 
 /// Sends a holder that a verdict hook has already written down. Returns whether the ring took it.

@@ -1,37 +1,51 @@
-//! Who had a connection that is closed: names the dead behind TIME_WAIT where no hook hands the record over.
+//! Owners of closed TCP sockets, for the backend that sees no socket become a TIME_WAIT one.
 //!
-//! Nobody says when a TIME_WAIT socket ends. So this is a table that forgets: a full bucket loses its oldest connection; where
-//! the kernel has no atomic exchange, a hash of the kernel's does the like.
+//! No hook of that backend reports the end of a TIME_WAIT socket. So the table has a fixed size: a full bucket overwrites its
+//! oldest record. A record belongs to a TIME_WAIT socket if all addresses and ports and the next sequence number to send are the
+//! same: the kernel copies that number from the closed socket, and no two connections between the same ports share it.
 
-use portwatch_common::{
-    Bucket, LastOwner, Socket,
-    bucket::{WAYS, bucket_of, shift_of},
-    map::LAST_BITS,
+use aya_ebpf::helpers::bpf_ktime_get_boot_ns;
+use portwatch_common::bucket::{
+    BucketRef, ClosedSlot, bucket_of, claim_closed, closed_connection, closed_key, find_slot, shift_of,
 };
+use portwatch_common::{LastOwner, Socket, counter, map::LAST_BITS};
 
+use crate::atomic::Atomic;
 use crate::constant::constant;
-use crate::maps::{LAST, LAST_SPILL};
-use crate::table::{BUSY, Place, read, room, way};
+use crate::maps::{LAST, LAST_SPILL, count};
+use crate::table::bucket_at;
 
-/// Remembers who had the connection.
+/// Keeps who owned a closed socket.
 #[inline(always)]
 pub(crate) fn keep(key: u64, owner: &LastOwner) {
     let Some(bucket) = bucket(key) else {
-        // LRU: cannot be full.
-        let _ = LAST_SPILL.insert(key, owner, 0);
+        if LAST_SPILL.insert(key, owner, 0).is_err() {
+            count(counter::CLOSED_LOST);
+        }
         return;
     };
-    let Some(place) = place(bucket, key) else { return };
-    // SAFETY: the way is this connection's, whose socket is locked.
-    unsafe { *place.value() = *owner };
-    place.publish(key);
+    let slot = match claim_closed::<Atomic>(bucket, key, owner.released_ns, owner.state) {
+        ClosedSlot::Free(slot) => slot,
+        ClosedSlot::Evicted(slot) => {
+            count(counter::CLOSED_EVICTED);
+            slot
+        }
+        ClosedSlot::Unneeded => return,
+        ClosedSlot::Lost => {
+            count(counter::CLOSED_LOST);
+            return;
+        }
+    };
+    // SAFETY: the slot is claimed.
+    unsafe { *slot.value() = *owner };
+    slot.publish::<Atomic>(key);
 }
 
-/// Tells what is remembered of the connection, if anything; whether that was still so afterwards.
+/// Passes the record of a closed socket to `to`; whether it is there, and was not overwritten in the meantime.
 #[inline(always)]
-pub(crate) fn tell(key: u64, mut to: impl FnMut(&LastOwner)) -> bool {
+pub(crate) fn copy(key: u64, mut to: impl FnMut(&LastOwner)) -> bool {
     let Some(found) = find(key) else { return false };
-    // SAFETY: a map value. Others may write over it meanwhile, which the second look finds out.
+    // SAFETY: a map value. If another CPU overwrites it, its key changes, which the second lookup sees.
     to(unsafe { &*found });
     find(key) == Some(found)
 }
@@ -39,50 +53,55 @@ pub(crate) fn tell(key: u64, mut to: impl FnMut(&LastOwner)) -> bool {
 #[inline(always)]
 fn find(key: u64) -> Option<*const LastOwner> {
     match bucket(key) {
-        Some(bucket) => way(bucket, key).map(|way| Place { bucket, way }.value().cast_const()),
+        Some(bucket) => find_slot::<Atomic, _>(bucket, key).map(|slot| slot.value().cast_const()),
         None => LAST_SPILL.get_ptr(key),
     }
 }
 
 #[inline(always)]
-fn bucket(key: u64) -> Option<*mut Bucket<LastOwner>> {
+fn bucket(key: u64) -> Option<BucketRef<LastOwner>> {
     if constant!(tuning.bucket_shift) == 0 {
         return None;
     }
-    LAST.get_ptr_mut(bucket_of(key, const { shift_of(LAST_BITS) }))
+    bucket_at(&LAST, bucket_of(closed_connection(key), const { shift_of(LAST_BITS) }))
 }
 
-/// A way for the connection: its own, a free one, or that of the oldest; none if others are faster.
+/// The key of a socket on this port.
 #[inline(always)]
-fn place(bucket: *mut Bucket<LastOwner>, key: u64) -> Option<Place<LastOwner>> {
-    if let Some(way) = room(bucket, key) {
-        return Some(Place { bucket, way });
-    }
-    let place = Place { bucket, way: way(bucket, key).unwrap_or_else(|| oldest(bucket)) };
-    let now = read(place.key());
-    (now & BUSY == 0 && place.claim(now, key)).then_some(place)
-}
-
-#[inline(always)]
-fn oldest(bucket: *mut Bucket<LastOwner>) -> usize {
-    // SAFETY: words of a map value; whatever they are, the way is one of the bucket's.
-    let when = |way| read(unsafe { &raw const (*Place { bucket, way }.value()).released_ns });
-    let (mut oldest, mut least) = (0, when(0));
-    for way in 1..WAYS {
-        let this = when(way);
-        if this < least {
-            (oldest, least) = (way, this);
-        }
-    }
-    oldest
-}
-
-/// The connection of a socket on this port, as an even number. Connections of one port differ in what they go to.
-#[inline(always)]
-pub(crate) fn key(netns: u32, port: u16, socket: &Socket) -> u64 {
+pub(crate) fn key(netns: u32, port: u16, socket: &Socket, snd_nxt: u32) -> u64 {
     // All of an IPv4 address and the end of an IPv6 one.
     let [a, b, c, d, .., w, x, y, z] = socket.remote;
     let address = u32::from_ne_bytes([a, b, c, d]) ^ u32::from_ne_bytes([w, x, y, z]);
-    let mixed = (address ^ u32::from(socket.remote_port) << 16).wrapping_mul(0x9e37_79b1);
-    u64::from(netns) << 32 | u64::from(port) << 16 | u64::from(mixed >> 17) << 1
+    let ports = u32::from(socket.remote_port) << 16 | u32::from(port);
+    let mixed = (u64::from(address) << 32 | u64::from(ports)).wrapping_mul(MIX) ^ u64::from(netns);
+    closed_key((mixed.wrapping_mul(MIX) >> 32) as u32, snd_nxt)
+}
+
+const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// Whether the record is that of this socket, and not of another whose key is the same by chance. Without branches, which would
+/// double the verifier's work each.
+#[inline(always)]
+pub(crate) fn is_of(last: &LastOwner, netns: u32, port: u16, socket: &Socket, snd_nxt: u32) -> bool {
+    let LastOwner { assignment, local, remote, remote_port, family, .. } = last;
+    let addresses = differ(local, &socket.local) | differ(remote, &socket.remote);
+    let ports =
+        assignment.port ^ port | remote_port ^ socket.remote_port | u16::from(*family) ^ socket.family;
+    addresses | u64::from(assignment.netns ^ netns | last.snd_nxt ^ snd_nxt) | u64::from(ports) == 0
+}
+
+/// 0 if two addresses are equal.
+#[inline(always)]
+fn differ(one: &[u8; 16], other: &[u8; 16]) -> u64 {
+    let [one, other] = [one, other].map(|address| address.as_ptr().cast::<[u64; 2]>());
+    // SAFETY: an address is two words, at a multiple of one in every record.
+    let ([a, b], [c, d]) = unsafe { (one.read(), other.read()) };
+    a ^ c | b ^ d
+}
+
+/// Now, on the boot clock.
+#[inline(always)]
+pub(crate) fn now() -> u64 {
+    // SAFETY: a helper without arguments.
+    unsafe { bpf_ktime_get_boot_ns() }
 }

@@ -14,6 +14,8 @@ use crate::walk::{self, Outcome};
 use crate::{assign, attempt, emit, sctp, sock, task, words};
 
 const EADDRINUSE: u32 = 98;
+/// A socket closed for longer was not in the way; user space is stricter.
+const RECENT_NS: u64 = 100_000_000;
 
 /// A bind() or listen() for `port` was refused: sends every socket that stands on the port, then the refusal itself.
 /// What the hooks of the call have written down is found under the current thread in `ATTEMPTS`.
@@ -25,7 +27,7 @@ pub(crate) extern "C" fn report_refusal(sk: u64, port: u32, operation: u32) -> u
     let sk = sk as *const u8;
     let when = now();
     let id = id(when);
-    let met = walk(sk, port, id);
+    let met = walk(sk, port, id, when);
     let mut flags = walk_flags(met);
     let (mut sent, mut lost) = (met.sent(), met.lost());
     match attempt::current() {
@@ -139,9 +141,9 @@ fn net_of(sk: *const u8) -> u64 {
     field!(Probed, sk, skc_net)
 }
 
-/// Sends every socket that stands on the port.
+/// Sends every socket on the port.
 #[inline(always)]
-fn walk(sk: *const u8, port: u32, id: u64) -> Outcome {
+fn walk(sk: *const u8, port: u32, id: u64, when: u64) -> Outcome {
     let net = net_of(sk);
     let netns: u32 = field!(Probed, net as *const u8, net_inum);
     let protocol = sock::protocol(sk);
@@ -150,7 +152,14 @@ fn walk(sk: *const u8, port: u32, id: u64) -> Outcome {
     } else if sock::is_datagram(protocol) {
         walk::walk_udp(net, walk::udp_table(sk, net), netns, port, id)
     } else {
-        walk::walk_tcp(net, netns, port, id)
+        let met = walk::walk_tcp(net, netns, port, id);
+        // The other backends have the kernel's verdict.
+        let has_verdict = constant!(tuning.datagrams) == 0;
+        if has_verdict {
+            met
+        } else {
+            met + emit::send_closed(netns, port, id, when.saturating_sub(RECENT_NS))
+        }
     })
 }
 

@@ -1,11 +1,14 @@
-//! A socket let go of its port, or handed it to its TIME_WAIT stand-in.
+//! A socket released its port, or left it to its TIME_WAIT socket.
 
-use aya_ebpf::helpers::bpf_ktime_get_boot_ns;
-use portwatch_common::{LastOwner, Socket};
+use core::mem::MaybeUninit;
 
-use crate::field::Typed;
+use portwatch_common::bucket::{BucketRef, Slot};
+use portwatch_common::{Assignment, LastOwner, Socket};
+
+use crate::atomic::Atomic;
+use crate::field::{Access, Typed};
 use crate::maps::DATAGRAMS;
-use crate::{last, ports, sock};
+use crate::{assign, last, ports, sock, words};
 
 /// The socket, or its TIME_WAIT stand-in, has no port any more.
 #[inline(always)]
@@ -20,46 +23,81 @@ pub(crate) fn never_given(sk: u64) {
     let _ = DATAGRAMS.remove(sk);
 }
 
-/// The kernel replaced the socket by a TIME_WAIT one, which keeps the port and knows no owner.
+/// The kernel replaces the socket by the TIME_WAIT one `tw`, whose address as a number is `key`. It keeps the port and has no owner.
 #[inline(always)]
-pub(crate) fn handed_over(sk: u64, time_wait: u64) {
-    if let Some(record) = ports::find(sk) {
-        // SAFETY: a map value; the socket is locked, so nobody else changes it meanwhile.
-        ports::insert(time_wait, unsafe { &*record });
+pub(crate) fn moved_to_time_wait<A: Access>(sk: u64, tw: *const u8, key: u64) {
+    let Some(record) = ports::find(sk) else {
+        // What is there is of an earlier TIME_WAIT socket at this address, whose release was skipped.
+        ports::remove(key);
+        return;
+    };
+    let snd_nxt = sock::snd_nxt_of_time_wait::<A>(tw);
+    match ports::reserve_unless(key, |_| false) {
+        Slot::UpToDate => {}
+        Slot::Reserved(slot) => {
+            // SAFETY: the slot is claimed; the socket is locked, so no other CPU changes its record.
+            unsafe { copy_to_time_wait(record, slot.value(), snd_nxt) };
+            slot.publish::<Atomic>(key);
+        }
+        Slot::Overflow(bucket) => spill_time_wait(bucket, key, record, snd_nxt),
     }
 }
 
-/// Keeps the record under the port too, with the addresses that identify the connection, unless that was done before.
+/// # Safety
+/// `record` must be readable and `to` writable.
+#[inline(always)]
+unsafe fn copy_to_time_wait(record: *const Assignment, to: *mut Assignment, snd_nxt: u32) {
+    // SAFETY: required of the caller.
+    unsafe {
+        words::copy(record, to);
+        (*to).task.pad = snd_nxt;
+    }
+}
+
+/// A function of its own, for the sake of its caller's stack.
 #[inline(never)]
-pub(crate) fn remember(sk: *const u8, address: u64) {
+fn spill_time_wait(bucket: Option<BucketRef<Assignment>>, key: u64, record: *const Assignment, snd_nxt: u32) {
+    let mut copy = MaybeUninit::<Assignment>::uninit();
+    // SAFETY: a record, and room for one, which is written.
+    let copy = unsafe {
+        copy_to_time_wait(record, copy.as_mut_ptr(), snd_nxt);
+        copy.assume_init_ref()
+    };
+    ports::spill(bucket, key, copy);
+}
+
+/// Keeps the record of a socket that is closed under its port too, with what identifies the connection, unless that was done.
+/// `state` is TIME_WAIT if the kernel may have made such a socket of it, else CLOSE.
+#[inline(never)]
+pub(crate) fn remember(sk: *const u8, address: u64, state: u8) {
     let Some(record) = ports::find(address) else { return };
-    // SAFETY: a map value, which only hooks of this socket change.
-    let record = unsafe { &mut *record.cast_mut() };
-    if record.task.pad == REMEMBERED {
+    // SAFETY: a map value that only hooks of this socket change.
+    let record = unsafe { &mut *record };
+    // Behind the part of the socket that the verifier knows by type. 0: it never had a port.
+    let port = sock::kept_port(address as *const u8);
+    // Odd: done already. Another connection: the record of an earlier socket at this address.
+    if port == 0 || record.task.pad != assign::connection::<Typed>(sk) {
         return;
     }
-    record.task.pad = REMEMBERED;
+    record.task.pad |= REMEMBERED;
     let mut socket = Socket::default();
     sock::endpoints::<Typed>(sk, &mut socket);
-    if socket.remote_port == 0 {
-        // Never connected: it leaves nothing behind.
-        return;
-    }
+    let has_connection = socket.remote_port != 0;
+    let snd_nxt = if has_connection { sock::snd_nxt(address as *const u8) } else { 0 };
     let mut last = LastOwner {
         assignment: *record,
-        // SAFETY: a helper without arguments.
-        released_ns: unsafe { bpf_ktime_get_boot_ns() },
+        released_ns: last::now(),
         local: socket.local,
         remote: socket.remote,
         remote_port: socket.remote_port,
-        family: socket.family,
-        pad: 0,
+        family: socket.family as u8,
+        state,
+        snd_nxt,
     };
     last.assignment.task.pad = 0;
-    // Behind the part of the socket that the verifier knows by type.
-    last.assignment.port = sock::kept_port(address as *const u8);
-    last::keep(last::key(last.assignment.netns, last.assignment.port, &socket), &last);
+    last.assignment.port = port;
+    last::keep(last::key(last.assignment.netns, port, &socket, snd_nxt), &last);
 }
 
-/// In a record of `PORTS`: `LAST` has it too.
+/// In the connection of a record in `PORTS`: `LAST` has the record too.
 const REMEMBERED: u32 = 1;

@@ -16,6 +16,7 @@ pub(crate) const IPPROTO_UDPLITE: u16 = 136;
 pub(crate) const IPPROTO_MPTCP: u16 = 262;
 const SOCK_STREAM: u16 = 1;
 pub(crate) const TCP_TIME_WAIT: u8 = 6;
+pub(crate) const TCP_CLOSE: u8 = 7;
 pub(crate) const TCP_LISTEN: u8 = 10;
 
 const S_IFMT: u16 = 0o170_000;
@@ -166,18 +167,42 @@ pub(crate) fn describe(sk: *const u8, facts: &mut Socket) {
     fill!(facts.kind, sk, sk_type);
     facts.flags |= full_flags(sk);
     // The kernel makes the TCP sockets of a multipath one for the process, which has it open like any other.
-    let multipath = is_multipath(sk, facts.protocol);
+    let multipath = is_multipath::<Probed>(sk, facts.protocol);
     facts.protocol += multipath as u16 * (IPPROTO_MPTCP - IPPROTO_TCP);
     facts.flags &= !(multipath * flag::KERNEL);
 }
 
 /// 1 for a TCP socket of a multipath one. Without a branch, like all that describes a socket.
 #[inline(always)]
-fn is_multipath(sk: *const u8, protocol: u16) -> u32 {
+pub(crate) fn is_multipath<A: Access>(sk: *const u8, protocol: u16) -> u32 {
     if !present!(tcp_is_mptcp) {
         return 0;
     }
     some(field!(Probed, sk, tcp_is_mptcp)) * u32::from(protocol == IPPROTO_TCP)
+}
+
+/// Mixes the remote address and port; 0 if there are none. All of an IPv4 address counts, and the end of an IPv6 one.
+#[inline(always)]
+pub(crate) fn remote<A: Access>(sk: *const u8) -> u32 {
+    let (family, port): (u16, u16) = (field!(A, sk, skc_family), field!(A, sk, skc_dport));
+    let address: u32 = if family == AF_INET6 && present!(skc_v6_daddr) {
+        A::read(sk, constant!(offsets.skc_v6_daddr) + 12)
+    } else {
+        field!(A, sk, skc_daddr)
+    };
+    if port == 0 { 0 } else { (address ^ u32::from(port) << 16).wrapping_mul(0x9e37_79b1) }
+}
+
+/// Next sequence number that a TCP socket sends.
+#[inline(always)]
+pub(crate) fn snd_nxt(sk: *const u8) -> u32 {
+    field!(Probed, sk, tcp_snd_nxt)
+}
+
+/// The same of the connection that left this TIME_WAIT socket.
+#[inline(always)]
+pub(crate) fn snd_nxt_of_time_wait<A: Access>(tw: *const u8) -> u32 {
+    field!(A, tw, skc_tw_snd_nxt)
 }
 
 /// IPPROTO_*; never of a TIME_WAIT socket, which has no such field.

@@ -146,10 +146,14 @@ pub(crate) fn destruct(ctx: FEntryContext) -> i32 {
 /// `inet_twsk_hashdance_schedule` with one more parameter. The TIME_WAIT socket is about to enter the port table.
 #[fentry(function = "inet_twsk_hashdance")]
 pub(crate) fn time_wait(ctx: FEntryContext) -> i32 {
-    let time_wait = number(&ctx, 0);
-    twin::word(Hook::TimeWait).leave(time_wait);
-    release::handed_over(number(&ctx, 1), time_wait);
+    twin::word(Hook::TimeWait).leave(ctx.arg(0));
+    moved_to_time_wait(&ctx);
     0
+}
+
+#[inline(always)]
+pub(super) fn moved_to_time_wait(ctx: &FEntryContext) {
+    release::moved_to_time_wait::<Typed>(number(ctx, 1), ctx.arg(0), number(ctx, 0));
 }
 
 /// `void inet_twsk_bind_unhash(struct inet_timewait_sock *tw, struct inet_hashinfo *hashinfo)`: under the port's lock.

@@ -5,9 +5,7 @@
 use aya_ebpf::macros::{fentry, fexit};
 use aya_ebpf::programs::{FEntryContext, FExitContext};
 
-use super::fexit::{autobinds, begin, connected, tcp_port, udp_port};
-use crate::field::number;
-use crate::release;
+use super::fexit::{autobinds, begin, connected, moved_to_time_wait, tcp_port, udp_port};
 use crate::twin::{Hook, Role, stand_in, word};
 
 /// See [`super::fexit::csk_get_port_enter`].
@@ -77,7 +75,7 @@ pub(crate) fn hash_connect6_2(ctx: FExitContext) -> i32 {
 #[fentry(function = "inet_twsk_hashdance")]
 pub(crate) fn time_wait_2(ctx: FEntryContext) -> i32 {
     if word(Hook::TimeWait).misses(ctx.arg(0)) {
-        stand_in(move || release::handed_over(number(&ctx, 1), number(&ctx, 0)));
+        stand_in(move || moved_to_time_wait(&ctx));
     }
     0
 }

@@ -96,10 +96,7 @@ pub(crate) fn kr_udp_port(ctx: RetProbeContext) -> u32 {
 pub(crate) fn kp_connect(ctx: ProbeContext) -> u32 {
     let sk = argument(&ctx, 1);
     let port: u16 = field!(Probed, sk as *const u8, skc_num);
-    // A bound socket keeps its port.
-    if port == 0 {
-        call::enter(function::CONNECT, sk, 0, how::CONNECT);
-    }
+    call::enter(function::CONNECT, sk, port, how::CONNECT);
     0
 }
 
@@ -109,7 +106,12 @@ pub(crate) fn kr_connect(ctx: RetProbeContext) -> u32 {
     let Some(call) = call::leave(function::CONNECT) else { return 0 };
     let sk = call.sk as *const u8;
     let result = ctx.ret::<i32>();
-    if result == 0 {
+    if call.port != 0 {
+        // A bound socket keeps its port.
+        if result == 0 {
+            assign::bound_connects::<Probed>(sk, call.sk);
+        }
+    } else if result == 0 {
         let given = Given { protocol: IPPROTO_TCP, port: field!(Probed, sk, skc_num), how: how::CONNECT };
         record::<Probed>(sk, call.sk, given, Earlier::Replace);
     } else if result == EADDRNOTAVAIL {
@@ -129,7 +131,8 @@ pub(crate) fn kp_destruct(ctx: ProbeContext) -> u32 {
 /// `inet_twsk_hashdance_schedule` with one more parameter. The stand-in is about to enter the port table.
 #[kprobe]
 pub(crate) fn kp_time_wait(ctx: ProbeContext) -> u32 {
-    release::handed_over(argument(&ctx, 1), argument(&ctx, 0));
+    let time_wait = argument(&ctx, 0);
+    release::moved_to_time_wait::<Probed>(argument(&ctx, 1), time_wait as *const u8, time_wait);
     0
 }
 

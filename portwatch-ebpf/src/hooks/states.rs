@@ -5,9 +5,9 @@ use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 use portwatch_common::record::{how, operation};
 
-use crate::assign::{Earlier, Given, record};
+use crate::assign::{Earlier, Given, bound_connects, record};
 use crate::field::{Typed, field, number};
-use crate::sock::{self, IPPROTO_TCP, TCP_LISTEN};
+use crate::sock::{self, IPPROTO_TCP, TCP_CLOSE, TCP_LISTEN, TCP_TIME_WAIT};
 use crate::twin::{Hook, stand_in, word};
 use crate::{refuse, release};
 
@@ -15,7 +15,6 @@ const EADDRNOTAVAIL: u32 = 99;
 const TCP_SYN_SENT: u8 = 2;
 const TCP_FIN_WAIT1: u8 = 4;
 const TCP_FIN_WAIT2: u8 = 5;
-const TCP_CLOSE: u8 = 7;
 const TCP_CLOSING: u8 = 11;
 
 /// `inet_sock_set_state(const struct sock *sk, const int oldstate, const int newstate)`
@@ -66,8 +65,8 @@ fn changes(ctx: &BtfTracePointContext) {
         (TCP_CLOSE, TCP_SYN_SENT) => chosen(ctx, address, how::CONNECT),
         (TCP_SYN_SENT, TCP_CLOSE) => given_up(address),
         (TCP_CLOSE, TCP_LISTEN) => chosen(ctx, address, how::LISTEN),
-        // These may have left a TIME_WAIT socket behind, which keeps the port and knows no owner.
-        _ => release::remember(ctx.arg(0), address),
+        // A connection may leave a TIME_WAIT socket, which keeps the port and has no owner.
+        _ => release::remember(ctx.arg(0), address, TCP_TIME_WAIT),
     }
 }
 
@@ -91,8 +90,8 @@ pub(crate) fn destroy_2(ctx: BtfTracePointContext) -> i32 {
 #[inline(always)]
 fn destroys(ctx: &BtfTracePointContext) {
     let address = number(ctx, 0);
-    // Of a change in an interrupt of another the kernel does not tell.
-    release::remember(ctx.arg(0), address);
+    // The kernel skips the program for a change of state in an interrupt of another; and sockets that were only bound change none.
+    release::remember(ctx.arg(0), address, TCP_CLOSE);
     release::released(address);
 }
 
@@ -103,8 +102,13 @@ fn chosen(ctx: &BtfTracePointContext, address: u64, how: u8) {
     let port: u16 = field!(Typed, sk, skc_num);
     let protocol: u16 = field!(Typed, sk, sk_protocol);
     // The outer socket of MPTCP holds no port itself.
-    if port == 0 && protocol == IPPROTO_TCP {
+    if protocol != IPPROTO_TCP {
+        return;
+    }
+    if port == 0 {
         record::<Typed>(sk, address, Given { protocol: IPPROTO_TCP, port: 0, how }, Earlier::Replace);
+    } else if how == how::CONNECT {
+        bound_connects::<Typed>(sk, address);
     }
 }
 

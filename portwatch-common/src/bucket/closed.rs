@@ -1,0 +1,104 @@
+//! A table of closed connections, which forgets: a full bucket overwrites the record that is needed for
+//! the shortest time.
+
+use super::{BUSY, BucketRef, SlotRef, WAYS, Words, claim_slot};
+use crate::LastOwner;
+
+/// Where the record of a closed connection goes. Slots are claimed until they are published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClosedSlot {
+    /// Into this slot, which nothing else needs.
+    Free(SlotRef<LastOwner>),
+    /// Into this slot, whose record a TIME_WAIT socket may still need.
+    Evicted(SlotRef<LastOwner>),
+    /// Nowhere: the bucket is full of records that are needed more.
+    Unneeded,
+    /// Nowhere: another CPU takes the same slot at the same time.
+    Lost,
+}
+
+/// Key of a closed connection: the upper half says which addresses and ports, the lower half which of the connections that used
+/// them, by the next sequence number to send. Two records that a reader could confuse have different keys.
+#[inline(always)]
+#[must_use]
+pub const fn closed_key(connection: u32, snd_nxt: u32) -> u64 {
+    // Not 0, which is a free slot, and even.
+    ((connection | 1) as u64) << 32 | (snd_nxt & !1) as u64
+}
+
+/// The part of a [`closed_key`] that chooses the bucket: all connections between the same addresses and ports share it, so that a
+/// new one takes the slot of the one before.
+#[inline(always)]
+#[must_use]
+pub const fn closed_connection(key: u64) -> u64 {
+    key >> 32
+}
+
+/// The slot for a connection that was closed at `now_ns`: that of an earlier connection between the same addresses and ports, else
+/// a free one, else that of the record which is needed for the shortest time.
+#[inline(always)]
+#[must_use]
+pub fn claim_closed<W: Words>(bucket: BucketRef<LastOwner>, key: u64, now_ns: u64, state: u8) -> ClosedSlot {
+    let claimed = |slot, closed| if claim_from::<W>(slot, key) { closed } else { ClosedSlot::Lost };
+    if let Some(slot) = earlier::<W>(bucket, key) {
+        return claimed(slot, ClosedSlot::Free(slot));
+    }
+    if let Some(slot) = claim_slot::<W, _>(bucket, key) {
+        return ClosedSlot::Free(slot);
+    }
+    let slot = least_needed(bucket);
+    if needed_until_ns(slot) <= now_ns {
+        claimed(slot, ClosedSlot::Free(slot))
+    } else if state == TIME_WAIT {
+        claimed(slot, ClosedSlot::Evicted(slot))
+    } else {
+        ClosedSlot::Unneeded
+    }
+}
+
+#[inline(always)]
+fn claim_from<W: Words>(slot: SlotRef<LastOwner>, key: u64) -> bool {
+    let now = slot.read_key();
+    now & BUSY == 0 && slot.claim::<W>(now, key)
+}
+
+#[inline(always)]
+fn earlier<W: Words>(bucket: BucketRef<LastOwner>, key: u64) -> Option<SlotRef<LastOwner>> {
+    let connection = closed_connection(key);
+    (0..WAYS).find_map(|way| {
+        let found = closed_connection(bucket.slot(way).read_key());
+        (found == connection).then(|| bucket.slot(W::hide_index(way, found, connection)))
+    })
+}
+
+#[inline(always)]
+fn least_needed(bucket: BucketRef<LastOwner>) -> SlotRef<LastOwner> {
+    let (mut least_needed, mut least) = (bucket.slot(0), u64::MAX);
+    for way in 0..WAYS {
+        let slot = bucket.slot(way);
+        let this = needed_until_ns(slot);
+        if this < least {
+            (least_needed, least) = (slot, this);
+        }
+    }
+    least_needed
+}
+
+/// Until when a TIME_WAIT socket may need the record. Of a socket that left none it is needed only for a moment, in case the kernel
+/// met it just before. Whatever another CPU writes there at the same time, any number will do.
+#[inline(always)]
+fn needed_until_ns(slot: SlotRef<LastOwner>) -> u64 {
+    // SAFETY: words of a valid bucket.
+    let (released_ns, state) = unsafe {
+        (
+            (&raw const (*slot.value()).released_ns).read_volatile(),
+            (&raw const (*slot.value()).state).read_volatile(),
+        )
+    };
+    if state == TIME_WAIT { released_ns.wrapping_add(TIME_WAIT_NS) } else { released_ns }
+}
+
+/// TCP_TIME_WAIT.
+const TIME_WAIT: u8 = 6;
+/// How long one may live: a minute, and one before it in FIN_WAIT2.
+const TIME_WAIT_NS: u64 = 120_000_000_000;
