@@ -33,7 +33,8 @@ impl Constants {
 pub struct Tuning {
     /// 1: the current task can be had as a typed pointer, whose fields are plain loads (5.11+).
     pub task_btf: u32,
-    /// 1: UDP records go to `DATAGRAMS`, because this backend sees no UDP release.
+    /// 1: the tracepoint backend, which sees no UDP release, no TIME_WAIT socket and no verdict of the kernel. UDP records go to
+    /// `DATAGRAMS`, those of closed sockets to `LAST`.
     pub datagrams: u32,
     /// 1: the kernel preempts programs, so that hooks of processes have stand-ins too.
     pub preempts: u32,

@@ -21,7 +21,7 @@ pub struct Task {
     pub tid: u32,
     /// Effective uid.
     pub uid: u32,
-    /// 0 on the ring. In a record of `PORTS`: the connection of the socket, 0 before connect(); see `assign::connection`.
+    /// 0 on the ring. In a record of `PORTS`: the connection of the socket, 0 before connect(); see [`crate::identity`].
     pub pad: u32,
     /// Name of the process (of its first thread), NUL-padded; any bytes.
     pub comm: [u8; 16],

@@ -8,8 +8,9 @@ use portwatch_common::bucket::{BucketRef, Slot};
 use portwatch_common::{Assignment, ProcessKey, Recent, Task, counter, record::how};
 
 use crate::atomic::Atomic;
+use crate::connection::{connection, connects, is_on_port, is_own};
 use crate::constant::constant;
-use crate::field::{Access, Probed, field};
+use crate::field::{Access, Probed};
 use crate::maps::{DATAGRAMS, PROCESS, count, cpu};
 use crate::{emit, ports, sctp, sock, task};
 
@@ -108,8 +109,7 @@ pub(crate) fn record_preexisting(sk: *const u8, protocol: u16, port: u16, owner:
     if is_apart(protocol) {
         return store_apart(key, protocol, &assignment, Earlier::Keep);
     }
-    match ports::reserve_unless(key, |record| belongs_to_socket::<Probed>(record, sk, assignment.inode, port))
-    {
+    match ports::reserve_unless(key, |record| is_own::<Probed>(record, sk, assignment.inode, port)) {
         Slot::UpToDate => {}
         Slot::Reserved(slot) => {
             // SAFETY: the slot is claimed.
@@ -203,49 +203,6 @@ fn write<'a, A: Access>(
         (*to).how = how;
         &*to
     }
-}
-
-/// A bound socket connects: its record gets the connection, without which it would not count once the socket has no file.
-#[inline(never)]
-pub(crate) fn bound_connects<A: Access>(sk: *const u8, key: u64) {
-    if let Some(record) = ports::find(key) {
-        // SAFETY: a map value of this socket, which is locked.
-        connects::<A>(unsafe { &mut *record }, sk, field!(A, sk, skc_num));
-    }
-}
-
-/// Whether the record is that of the socket `sk`, which has just connected; if so, it gets the connection.
-#[inline(always)]
-fn connects<A: Access>(record: &mut Assignment, sk: *const u8, port: u16) -> bool {
-    let is_own = belongs_to_socket::<A>(record, sk, sock::inode::<A>(sk), port);
-    if is_own {
-        record.task.pad = connection::<A>(sk);
-    }
-    is_own
-}
-
-/// Whether the record at a socket's address is the socket's own. Addresses are reused at once, so another inode means an earlier
-/// socket; and a socket that was disconnected has another port. The kernel makes the TCP sockets of a multipath one before it
-/// gives them a file, so those have a record without an inode.
-#[inline(always)]
-fn belongs_to_socket<A: Access>(record: &Assignment, sk: *const u8, inode: u64, port: u16) -> bool {
-    let has_same_file = record.inode == inode
-        || record.inode == 0 && sock::is_multipath::<A>(sk, u16::from(record.protocol)) != 0;
-    has_same_file && is_on_port(record, port)
-}
-
-#[inline(always)]
-fn is_on_port(record: &Assignment, port: u16) -> bool {
-    record.port == port || record.port == 0
-}
-
-/// Tells the connections of a port apart, for sockets without a file. 0 before connect().
-///
-/// It is the kernel's own hash of all addresses and ports. The tracepoint backend records before the kernel has computed it, and
-/// takes the remote end; always even there, see `release::remember`.
-#[inline(always)]
-pub(crate) fn connection<A: Access>(sk: *const u8) -> u32 {
-    if constant!(tuning.datagrams) == 0 { field!(A, sk, skc_hash) } else { sock::remote::<A>(sk) & !1 }
 }
 
 /// Announces the process that runs now.

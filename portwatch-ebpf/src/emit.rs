@@ -2,6 +2,7 @@
 
 use aya_ebpf::helpers::bpf_probe_read_user_buf;
 use aya_ebpf::helpers::generated::bpf_probe_read_user;
+use portwatch_common::identity::{belongs_to_socket, belongs_to_time_wait};
 use portwatch_common::{
     Assignment, Holder, Process, Socket, counter,
     record::{ARGV_BYTES, found_by, tag},
@@ -10,7 +11,7 @@ use portwatch_common::{
 use crate::field::{Probed, field};
 use crate::maps::{DATAGRAMS, EVENTS, count};
 use crate::walk::Outcome;
-use crate::{assign, last, ports, sock, task, words};
+use crate::{connection, last, ports, sock, task, words};
 
 /// Holders wait for the refusal that closes their group.
 const NO_WAKEUP: u64 = 1;
@@ -100,7 +101,7 @@ pub(crate) fn meet(sk: *const u8, found_by: u8, holder: &mut Holder) {
     unsafe { words::clear(&raw mut holder.assignment) };
     let is_known =
         ports::copy(sk as u64, &mut holder.assignment) || datagram(sk as u64, &mut holder.assignment);
-    let is_own = belongs_to_socket(&holder.socket, &holder.assignment, connection(sk, holder.socket.state));
+    let is_own = belongs_to_socket(&holder.socket, &holder.assignment, expected(sk, holder.socket.state));
     holder.has_assignment = is_known as u8 & is_own as u8;
     holder.assignment.task.pad = 0;
 }
@@ -116,27 +117,11 @@ fn datagram(sk: u64, into: &mut Assignment) -> bool {
 
 /// What a record has in `task.pad` if it is this socket's.
 #[inline(always)]
-fn connection(sk: *const u8, state: u8) -> u32 {
+fn expected(sk: *const u8, state: u8) -> u32 {
     let (of_time_wait, of_others) =
-        (sock::snd_nxt_of_time_wait::<Probed>(sk), assign::connection::<Probed>(sk));
+        (sock::snd_nxt_of_time_wait::<Probed>(sk), connection::connection::<Probed>(sk));
     let is_time_wait = u32::from(state == sock::TCP_TIME_WAIT).wrapping_neg();
     of_time_wait & is_time_wait | of_others & !is_time_wait
-}
-
-/// Whether the record at a socket's address is the socket's own. The kernel reuses addresses at once, so a socket with a file must
-/// have the recorded inode, and one without (TIME_WAIT, orphans, not yet accepted) the recorded connection. The kernel gives the
-/// TCP sockets of a multipath one their file after the record.
-///
-/// Without branches, which would double the verifier's work each.
-#[inline(always)]
-fn belongs_to_socket(socket: &Socket, assignment: &Assignment, connection: u32) -> bool {
-    let is_on_port = (assignment.port == 0) | (socket.local_port == assignment.port);
-    let is_multipath = socket.protocol == sock::IPPROTO_MPTCP;
-    let is_tcp = (socket.protocol == sock::IPPROTO_TCP) | is_multipath;
-    // The lowest bit is a note of `release::remember`.
-    let has_same_connection = !is_tcp | ((assignment.task.pad ^ connection) & !1 == 0);
-    let has_same_file = (assignment.inode == socket.inode) | (is_multipath & (assignment.inode == 0));
-    is_on_port & (((socket.inode == 0) & has_same_connection) | ((socket.inode != 0) & has_same_file))
 }
 
 /// Sends the record that `LAST` keeps for a TIME_WAIT socket. Returns the number of records sent.
@@ -186,20 +171,21 @@ fn write_last(socket: &Socket, netns: u32, port: u16, snd_nxt: u32, holder: &mut
     holder.socket.local_port = port;
     holder.socket.netns = netns;
     holder.socket.protocol = sock::IPPROTO_TCP;
-    let mut is_own = false;
-    let is_there = last::copy(last::key(netns, port, socket, snd_nxt), |last| {
-        // SAFETY: both are there.
-        unsafe { words::copy(&raw const last.assignment, &raw mut holder.assignment) };
-        holder.released_ns = last.released_ns;
-        holder.socket.local = last.local;
-        holder.socket.remote = last.remote;
-        holder.socket.remote_port = last.remote_port;
-        holder.socket.family = u16::from(last.family);
-        holder.socket.state = last.state;
-        // Without a connection any address may be meant: user space compares it with the requested one.
-        is_own = socket.remote_port == 0 || last::is_of(last, netns, port, socket, snd_nxt);
-    });
-    is_there & is_own
+    let key = last::key(netns, port, socket, snd_nxt);
+    let Some(found) = last::find(key) else { return false };
+    // SAFETY: a map value.
+    let last = unsafe { &*found };
+    // SAFETY: both are there.
+    unsafe { words::copy(&raw const last.assignment, &raw mut holder.assignment) };
+    holder.released_ns = last.released_ns;
+    holder.socket.local = last.local;
+    holder.socket.remote = last.remote;
+    holder.socket.remote_port = last.remote_port;
+    holder.socket.family = u16::from(last.family);
+    holder.socket.state = last.state;
+    // Without a connection any address may be meant: user space compares it with the requested one.
+    let is_own = socket.remote_port == 0 || belongs_to_time_wait(last, socket, netns, port, snd_nxt);
+    is_own && last::find(key) == Some(found)
 }
 
 /// Sends a holder that a verdict hook has already written down. Returns whether the ring took it.

@@ -41,17 +41,9 @@ pub(crate) fn keep(key: u64, owner: &LastOwner) {
     slot.publish::<Atomic>(key);
 }
 
-/// Passes the record of a closed socket to `to`; whether it is there, and was not overwritten in the meantime.
+/// The record of a closed socket. Another CPU may overwrite it at any time: it is found once more after it was read.
 #[inline(always)]
-pub(crate) fn copy(key: u64, mut to: impl FnMut(&LastOwner)) -> bool {
-    let Some(found) = find(key) else { return false };
-    // SAFETY: a map value. If another CPU overwrites it, its key changes, which the second lookup sees.
-    to(unsafe { &*found });
-    find(key) == Some(found)
-}
-
-#[inline(always)]
-fn find(key: u64) -> Option<*const LastOwner> {
+pub(crate) fn find(key: u64) -> Option<*const LastOwner> {
     match bucket(key) {
         Some(bucket) => find_slot::<Atomic, _>(bucket, key).map(|slot| slot.value().cast_const()),
         None => LAST_SPILL.get_ptr(key),
@@ -78,26 +70,6 @@ pub(crate) fn key(netns: u32, port: u16, socket: &Socket, snd_nxt: u32) -> u64 {
 }
 
 const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
-
-/// Whether the record is that of this socket, and not of another whose key is the same by chance. Without branches, which would
-/// double the verifier's work each.
-#[inline(always)]
-pub(crate) fn is_of(last: &LastOwner, netns: u32, port: u16, socket: &Socket, snd_nxt: u32) -> bool {
-    let LastOwner { assignment, local, remote, remote_port, family, .. } = last;
-    let addresses = differ(local, &socket.local) | differ(remote, &socket.remote);
-    let ports =
-        assignment.port ^ port | remote_port ^ socket.remote_port | u16::from(*family) ^ socket.family;
-    addresses | u64::from(assignment.netns ^ netns | last.snd_nxt ^ snd_nxt) | u64::from(ports) == 0
-}
-
-/// 0 if two addresses are equal.
-#[inline(always)]
-fn differ(one: &[u8; 16], other: &[u8; 16]) -> u64 {
-    let [one, other] = [one, other].map(|address| address.as_ptr().cast::<[u64; 2]>());
-    // SAFETY: an address is two words, at a multiple of one in every record.
-    let ([a, b], [c, d]) = unsafe { (one.read(), other.read()) };
-    a ^ c | b ^ d
-}
 
 /// Now, on the boot clock.
 #[inline(always)]

@@ -4,7 +4,7 @@
 //! all of them; `attempt` follows a bind() or listen() from its beginning to its end, `call` a function of the kernel; `sctp`
 //! does both for SCTP; `twin` is for hooks that the kernel skips now and then; `task`, `sock`, `walk` and `field` read the
 //! kernel, `constant` tells what user space knows of it; `emit` writes the ring; `maps` holds the tables, `table` (with `atomic`) knows how those are kept
-//! that every connection comes to, `ports` and `last` are the largest of them.
+//! that every connection comes to, `ports` and `last` are the largest of them; `connection` says whose a record is.
 #![no_std]
 #![no_main]
 // Built with the pinned stable compiler, which has no atomics for this target but these.
@@ -17,6 +17,7 @@ mod assign;
 mod atomic;
 mod attempt;
 mod call;
+mod connection;
 mod constant;
 mod emit;
 mod field;

@@ -8,7 +8,7 @@ use portwatch_common::{Assignment, LastOwner, Socket};
 use crate::atomic::Atomic;
 use crate::field::{Access, Typed};
 use crate::maps::DATAGRAMS;
-use crate::{assign, last, ports, sock, words};
+use crate::{connection, last, ports, sock, words};
 
 /// The socket, or its TIME_WAIT stand-in, has no port any more.
 #[inline(always)]
@@ -76,7 +76,7 @@ pub(crate) fn remember(sk: *const u8, address: u64, state: u8) {
     // Behind the part of the socket that the verifier knows by type. 0: it never had a port.
     let port = sock::kept_port(address as *const u8);
     // Odd: done already. Another connection: the record of an earlier socket at this address.
-    if port == 0 || record.task.pad != assign::connection::<Typed>(sk) {
+    if port == 0 || record.task.pad != connection::connection::<Typed>(sk) {
         return;
     }
     record.task.pad |= REMEMBERED;

@@ -34,6 +34,7 @@ mod quiet;
 mod quiet_more;
 mod refuse;
 mod repeat;
+mod reused;
 mod sctp;
 mod storm;
 mod timewait;
@@ -102,6 +103,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Scenario> {
         client::SCENARIOS,
         bound::SCENARIOS,
         timewait::SCENARIOS,
+        reused::SCENARIOS,
         repeat::SCENARIOS,
         quiet::SCENARIOS,
         dying::SCENARIOS,

@@ -33,6 +33,12 @@ pub(crate) struct Args {
     /// Bystanders, who take and give back ports all the time
     #[arg(long, value_name = "N", default_value_t = 6)]
     churn: u32,
+    /// Ports that the kernel chooses from; with a few hundred the same connection comes again and again
+    #[arg(long, value_name = "N")]
+    ports: Option<u16>,
+    /// Processes that create conflicts, each in a network namespace of its own
+    #[arg(long, value_name = "N")]
+    troupes: Option<u32>,
 }
 
 const BACKENDS: [&str; 3] = ["fexit", "kprobe", "tracepoint"];
@@ -46,6 +52,8 @@ pub(crate) struct Order {
     pub(crate) conflicts: u32,
     pub(crate) seed: Option<u64>,
     pub(crate) churn: u32,
+    pub(crate) ports: Option<u16>,
+    pub(crate) troupes: Option<u32>,
 }
 
 /// The closing line of a backend, or why it has none.
@@ -65,7 +73,8 @@ pub(crate) struct Played {
 pub(crate) fn run(args: &Args) -> Result<i32> {
     let backends =
         if args.backend.is_empty() { BACKENDS.map(str::to_owned).to_vec() } else { args.backend.clone() };
-    let order = Order { backends, conflicts: args.conflicts, seed: args.seed, churn: args.churn };
+    let Args { conflicts, seed, churn, ports, troupes, .. } = *args;
+    let order = Order { backends, conflicts, seed, churn, ports, troupes };
     let mut failures = Vec::new();
     if args.kernel.is_empty() {
         let verdict = here(&order, &mut run::pass_on).and_then(|played| judge(&played, &order, true));
@@ -170,6 +179,8 @@ impl Order {
             ("--conflicts", Some(self.conflicts.into())),
             ("--churn", Some(self.churn.into())),
             ("--seed", self.seed),
+            ("--ports", self.ports.map(u64::from)),
+            ("--troupes", self.troupes.map(u64::from)),
         ];
         for (option, value) in numbers {
             words.extend(value.into_iter().flat_map(|value: u64| [option.to_owned(), value.to_string()]));
@@ -210,7 +221,8 @@ mod tests {
     const SKIP: &str = "SOAK-SKIP row=6.18/x86_64/fexit reason=not here";
 
     fn verdict(lines: &[&str], code: i32, may_skip: bool) -> Result<()> {
-        let order = Order { backends: vec!["fexit".to_owned()], conflicts: 9, seed: None, churn: 1 };
+        let backends = vec!["fexit".to_owned()];
+        let order = Order { backends, conflicts: 9, seed: None, churn: 1, ports: None, troupes: None };
         judge(&Played { rows: lines.iter().filter_map(|line| parse(line)).collect(), code }, &order, may_skip)
     }
 

@@ -12,7 +12,7 @@ use crate::assign::{Earlier, Given, record, record_met};
 use crate::field::{Probed, field};
 use crate::maps::count;
 use crate::sock::{self, IPPROTO_SCTP, IPPROTO_TCP, TCP_LISTEN};
-use crate::{assign, attempt, call, emit, refuse, release, sctp};
+use crate::{assign, attempt, call, connection, emit, refuse, release, sctp};
 
 const EADDRINUSE: u32 = 98;
 const EADDRNOTAVAIL: i32 = -99;
@@ -109,7 +109,7 @@ pub(crate) fn kr_connect(ctx: RetProbeContext) -> u32 {
     if call.port != 0 {
         // A bound socket keeps its port.
         if result == 0 {
-            assign::bound_connects::<Probed>(sk, call.sk);
+            connection::bound_connects::<Probed>(sk, call.sk);
         }
     } else if result == 0 {
         let given = Given { protocol: IPPROTO_TCP, port: field!(Probed, sk, skc_num), how: how::CONNECT };

@@ -5,7 +5,8 @@ use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 use portwatch_common::record::{how, operation};
 
-use crate::assign::{Earlier, Given, bound_connects, record};
+use crate::assign::{Earlier, Given, record};
+use crate::connection::bound_connects;
 use crate::field::{Typed, field, number};
 use crate::sock::{self, IPPROTO_TCP, TCP_CLOSE, TCP_LISTEN, TCP_TIME_WAIT};
 use crate::twin::{Hook, stand_in, word};

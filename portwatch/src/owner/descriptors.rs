@@ -68,8 +68,8 @@ fn scan(proc: &Path, missing: &HashSet<u64>, found: &mut HashMap<u64, Vec<Proces
     for pid in pids(proc) {
         match open_sockets(proc, pid, missing, most) {
             Ok(Seen { sockets, .. }) if sockets.is_empty() => {}
-            Ok(Seen { sockets, .. }) => {
-                let Some(info) = process::read(proc, pid) else { continue };
+            Ok(_) => {
+                let Some((info, sockets)) = owner(proc, pid, missing, most) else { continue };
                 for inode in sockets {
                     let known = found.entry(inode).or_default();
                     if !known.iter().any(|known| known.id == info.id) {
@@ -85,6 +85,14 @@ fn scan(proc: &Path, missing: &HashSet<u64>, found: &mut HashMap<u64, Vec<Proces
         processes.sort_by_key(|info| (info.id.start_ticks, info.id.tgid));
     }
     denied
+}
+
+/// A process that has some of the sockets, and which. All of it is read of one process, even if the pid is being reused.
+fn owner(proc: &Path, pid: u32, missing: &HashSet<u64>, most: usize) -> Option<(ProcessInfo, HashSet<u64>)> {
+    let id = process::identity(proc, pid)?;
+    let Seen { sockets, .. } = open_sockets(proc, pid, missing, most).ok()?;
+    let info = process::read(proc, pid).filter(|info| info.id == id)?;
+    Some((info, sockets))
 }
 
 fn pids(proc: &Path) -> Vec<u32> {

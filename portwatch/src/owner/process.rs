@@ -21,8 +21,9 @@ thread_local! {
     static ARGUMENTS: RefCell<Patient<PathBuf, Vec<u8>>> = RefCell::new(Patient::new(cmdline, PATIENCE));
 }
 
-/// Everything that is shown of a process; `None` if there is none of that pid.
+/// Everything that is shown of a process; `None` if there is none of that pid, or if the pid was reused while it was read.
 pub(super) fn read(proc: &Path, pid: u32) -> Option<ProcessInfo> {
+    let before = identity(proc, pid)?;
     let dir = proc.join(pid.to_string());
     let mut comm = fs::read(dir.join("comm")).ok()?;
     if comm.last() == Some(&b'\n') {
@@ -33,8 +34,8 @@ pub(super) fn read(proc: &Path, pid: u32) -> Option<ProcessInfo> {
     let uid = fs::read(dir.join("status")).ok().and_then(|status| effective_uid(&status));
     let groups = fs::read(dir.join("cgroup")).ok().map(|bytes| text::lossy(&bytes));
     let cgroup = groups.as_deref().and_then(cgroup::pick).map(str::to_owned);
-    // Last, so that it vouches for all of the above: until now the pid was nobody else's.
-    let id = identity(proc, pid)?;
+    // The same process before and after: all of the above is its own.
+    let id = identity(proc, pid).filter(|after| *after == before)?;
     Some(ProcessInfo { id, comm, exe, arguments, uid, cgroup })
 }
 

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::soak::ports::CHOSEN;
+use crate::soak::ports::{CHOSEN, chosen};
 use crate::soak::truth::{Asked, Held, Span};
 use crate::wire::Transport;
 
@@ -41,7 +41,7 @@ pub(crate) fn truth(number: u32, pace: Pace) -> Truth {
 }
 
 pub(crate) fn scene() -> Scene {
-    Scene { backend: Backend::Fexit, netns: 4711, range: CHOSEN, exe: "/init".to_owned() }
+    Scene { backend: Backend::Fexit, netns: 4711, range: chosen(CHOSEN), exe: "/init".to_owned() }
 }
 
 fn process(pid: u32, comm: &str) -> Value {

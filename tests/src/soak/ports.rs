@@ -7,8 +7,19 @@ use std::time::{Duration, Instant};
 use super::dice::Dice;
 use crate::netns::Range;
 
-/// What the kernel chooses from; the same numbers in every namespace. Wide enough for a minute of TIME_WAIT.
-pub(super) const CHOSEN: Range = Range { low: 20_000, high: 39_999 };
+/// First port that the kernel chooses; the same in every namespace.
+const LOWEST: u16 = 20_000;
+/// Ports that the kernel chooses from unless told otherwise. Enough for a minute of TIME_WAIT.
+pub(super) const CHOSEN: u16 = 20_000;
+/// The fewest that leave room for the holders and bystanders of one namespace.
+pub(super) const FEWEST: u16 = 100;
+
+/// The ports that the kernel chooses from. Few are used again and again for the same destination, so that records of earlier
+/// connections lie around in every table.
+pub(super) const fn chosen(ports: u16) -> Range {
+    Range { low: LOWEST, high: LOWEST + ports - 1 }
+}
+
 /// What holders bind by number: few, so that the same number soon has another owner.
 pub(super) const BY_NUMBER: Range = Range { low: 10_000, high: 10_063 };
 /// What bystanders bind by number in the namespace of a troupe, where they must never meet it.
@@ -83,10 +94,12 @@ mod tests {
 
     #[test]
     fn ranges_do_not_meet() {
+        let range = chosen(CHOSEN);
         for port in [SERVER, DEAF, BY_NUMBER.low, BY_NUMBER.high] {
-            assert!(!CHOSEN.contains(port) && !BYSTANDERS.contains(port));
+            assert!(!range.contains(port) && !BYSTANDERS.contains(port));
         }
-        assert!(!BYSTANDERS.contains(CHOSEN.low) && !CHOSEN.contains(BYSTANDERS.high));
+        assert!(!BYSTANDERS.contains(range.low) && !range.contains(BYSTANDERS.high));
+        assert_eq!(chosen(FEWEST), Range { low: 20_000, high: 20_099 });
     }
 
     #[test]

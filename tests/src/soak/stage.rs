@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::judge::Scene;
 use super::players::{Event, Player, listen, start};
-use super::ports::CHOSEN;
+use super::ports::{CHOSEN, FEWEST, chosen};
 use super::referee::{Answered, Referee};
 use super::summary::{lost, refused_calls};
 use crate::clock;
@@ -53,6 +53,9 @@ pub(crate) struct Args {
     /// Conflicts of a troupe that wait for their reports at one time
     #[arg(long, value_name = "N", default_value_t = 6)]
     in_flight: u32,
+    /// Ports that the kernel chooses from; a few hundred are used for the same connection again and again
+    #[arg(long, value_name = "N", default_value_t = CHOSEN, value_parser = clap::value_parser!(u16).range(FEWEST as i64..=CHOSEN as i64))]
+    ports: u16,
     /// Let pids come round after so many: for a machine of one's own, since it is set for all of it
     #[arg(long, value_name = "N")]
     pids: Option<u32>,
@@ -99,10 +102,11 @@ impl Soak {
     fn begin(args: &Args, seed: u64, backend: Backend, portwatch: Portwatch) -> Result<Self> {
         let exe = fs::read_link("/proc/self/exe").context("reading /proc/self/exe")?;
         let exe = exe.to_string_lossy().into_owned();
+        let range = chosen(args.ports);
         let namespaces: Vec<Netns> =
-            (0..args.troupes + ELSEWHERE).map(|_| Netns::new(CHOSEN)).collect::<Result<_>>()?;
+            (0..args.troupes + ELSEWHERE).map(|_| Netns::new(range)).collect::<Result<_>>()?;
         let stages = &namespaces[..args.troupes as usize];
-        let scene = |netns: &Netns| Scene { backend, netns: netns.inode, range: CHOSEN, exe: exe.clone() };
+        let scene = |netns: &Netns| Scene { backend, netns: netns.inode, range, exe: exe.clone() };
         let referee = Referee::new(stages.iter().map(scene).collect(), REPORT_DEADLINE, seed);
         let (sender, events) = channel();
         let mut troupes = Vec::new();

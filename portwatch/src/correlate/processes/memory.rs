@@ -65,6 +65,13 @@ impl Seen {
 }
 
 impl Known {
+    /// The same, if it is known of the process that started at `start_ns`; a pid that was reused within one tick of /proc is
+    /// another process under the same [`ProcessId`].
+    pub(super) fn of_start(self, start_ns: u64) -> Self {
+        let is_other = self.start_ns != 0 && start_ns != 0 && self.start_ns != start_ns;
+        if is_other { Self::default() } else { self }
+    }
+
     fn bytes(&self) -> usize {
         self.first.1.as_ref().map_or(0, |text| text.len()) + self.seen.as_ref().map_or(0, |seen| seen.bytes())
     }
@@ -192,6 +199,17 @@ mod tests {
         (0..100).for_each(|tgid| memory.put(id(tgid), known("a --serve")));
         let seen = |tgid| memory.get(id(tgid)).and_then(|known| known.seen.clone()).expect("kept");
         assert!(Arc::ptr_eq(&seen(0), &seen(99)));
+    }
+
+    #[test]
+    fn a_pid_that_was_reused_within_a_tick_is_another_process() {
+        let exact = |start_ns| Known { start_ns, ..known("a --serve") };
+        assert!(exact(7).of_start(8).seen.is_none());
+        assert!(exact(7).of_start(7).seen.is_some());
+        assert!(
+            exact(0).of_start(8).seen.is_some() && exact(7).of_start(0).seen.is_some(),
+            "not known exactly"
+        );
     }
 
     #[test]

@@ -52,7 +52,7 @@ impl Processes {
         lookups: &mut dyn Lookups,
     ) -> model::Process {
         let id = ProcessId::of(task);
-        let known = self.memory.take(id);
+        let known = self.memory.take(id).of_start(task.start_ns);
         let now = now.map(|info| seen(info, task.uid, lookups));
         let alive = now.is_some();
         let seen = match (now, known.seen) {

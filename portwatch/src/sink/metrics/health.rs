@@ -42,11 +42,14 @@ pub struct TableFill {
 
 /// Stages that are shown from the start: counters of the kernel side, those of user space, then the sinks that were too
 /// slow.
-pub(super) const STAGES: [&str; 17] = [
+pub(super) const STAGES: [&str; 20] = [
     "refusals_lost",
     "holders_lost",
     "processes_lost",
     "ports_full",
+    "ports_busy",
+    "closed_evicted",
+    "closed_lost",
     "attempts_full",
     "walks_cut",
     "probes_missed",
