@@ -2,9 +2,10 @@
 
 use anyhow::Result;
 
+use crate::build::{self, Profile};
 use crate::kernels::{self, Arch};
+use crate::run;
 use crate::vm::{Machine, run_guest};
-use crate::{build, run};
 
 /// Build portwatch, stage a real conflict and see it name the culprit
 #[derive(clap::Args, Debug)]
@@ -40,7 +41,7 @@ fn here(arguments: &[String]) -> Result<i32> {
 
 fn in_a_machine(series: &str, arguments: &[String]) -> Result<i32> {
     let kernel = kernels::obtain(Arch::X86_64, series)?;
-    let binaries = build::static_for(Arch::X86_64)?;
+    let binaries = build::static_for(Arch::X86_64, Profile::Lab)?;
     eprintln!("  boot Linux {}: emulated, so everything takes some seconds", kernel.release);
     let mut command = vec!["/bin/portwatch".to_owned(), "demo".to_owned()];
     command.extend_from_slice(arguments);

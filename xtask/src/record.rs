@@ -8,9 +8,10 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
 
+use crate::build::{self, Profile};
 use crate::kernels::{self, Arch};
 use crate::vm::{Machine, run_all};
-use crate::{build, project, run};
+use crate::{project, run};
 
 /// Make the recordings that the tests replay, on every kernel of the matrix
 #[derive(clap::Args, Debug)]
@@ -80,7 +81,7 @@ struct Made {
 
 fn record(series: &str, arch: Arch, backends: &[&str]) -> Result<Vec<Made>> {
     let kernel = kernels::obtain(arch, series)?;
-    let binaries = build::static_for(arch)?;
+    let binaries = build::static_for(arch, Profile::Lab)?;
     let commands: Vec<_> = backends.iter().map(|backend| command(backend)).collect();
     let mut made: Vec<_> = backends.iter().map(|_| Made::default()).collect();
     let mut fault = None;

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::build::{self, Profile};
 use crate::kernels::{self, Arch};
+use crate::run;
 use crate::vm::{Machine, run_guest};
-use crate::{build, run};
 
 /// Compare thousands of reports on random conflicts with what really happened
 #[derive(clap::Args, Debug)]
@@ -116,7 +117,7 @@ pub(crate) fn in_a_machine(
     on_line: &mut dyn FnMut(&str),
 ) -> Result<Played> {
     let kernel = kernels::obtain(arch, series)?;
-    let binaries = build::static_for(arch)?;
+    let binaries = build::static_for(arch, Profile::Lab)?;
     let mut command: Vec<String> =
         ["/init", "soak", "--portwatch", "/bin/portwatch", "--pids", PIDS_IN_A_MACHINE]
             .map(str::to_owned)

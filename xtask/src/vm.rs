@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::build::{self, Binaries};
+use crate::build::{self, Binaries, Profile};
 use crate::kernels::{self, Arch, Kernel};
 use crate::run;
 
@@ -104,7 +104,7 @@ pub(crate) fn run(args: &Args) -> Result<i32> {
         kernels::refresh(args.arch, &args.kernel)?;
     }
     let kernel = kernels::obtain(args.arch, &args.kernel)?;
-    let binaries = build::static_for(args.arch)?;
+    let binaries = build::static_for(args.arch, Profile::Lab)?;
     let machine = Machine {
         memory_mib: args.memory,
         cpus: args.cpus,

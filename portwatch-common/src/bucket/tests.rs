@@ -1,18 +1,20 @@
 //! The tables against a plain map: any order of inserts, replacements and removals, and what concurrent updates leave.
 
+mod closed;
+
 extern crate std;
 
 use std::boxed::Box;
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 use std::vec::Vec;
-use std::{format, thread};
 
 use proptest::prelude::*;
 
 use super::*;
-use crate::{Assignment, LastOwner};
+use crate::Assignment;
 
 /// The operations as user space has them.
 enum Std {}
@@ -189,116 +191,11 @@ proptest! {
             compare(&model);
         }
     }
-
-    #[test]
-    fn the_newest_record_of_a_connection_is_found_and_no_other(
-        closes in prop::collection::vec((0..7_u32, 0..4_u32, any::<bool>(), 0..3_u64), 1..200),
-    ) {
-        let mut bucket = Bucket::default();
-        let mut kept: HashMap<u32, Kept> = HashMap::new();
-        let mut now = 0;
-        for (connection, life, leaves_time_wait, minutes) in closes {
-            now += 1 + minutes * 60_000_000_000;
-            let state = if leaves_time_wait { TIME_WAIT } else { CLOSE };
-            // Another life of a connection has another sequence number.
-            let new = Kept { key: closed_key(connection * 2 + 1, life * 2), now, state };
-            match close(&mut bucket, new) {
-                ClosedSlot::Free(_) | ClosedSlot::Evicted(_) => drop(kept.insert(connection, new)),
-                other => prop_assert_eq!((other, state, kept.len()), (ClosedSlot::Unneeded, CLOSE, WAYS)),
-            }
-            // One that found its bucket full has taken the place of the one that is needed least.
-            if kept.len() > WAYS {
-                let others = kept.iter().filter(|(other, _)| **other != connection);
-                let least = others.min_by_key(|(_, kept)| kept.needed_until_ns()).map(|(other, _)| *other);
-                least.map(|least| kept.remove(&least));
-            }
-            for key in (0..7).flat_map(|connection| (0..4).map(move |life| closed_key(connection * 2 + 1, life * 2))) {
-                let expected = kept.values().find(|kept| kept.key == key).map(|kept| kept.now);
-                prop_assert_eq!(released(&mut bucket, key), expected, "{:x}", key);
-            }
-            let keys: Vec<u64> = bucket.keys.iter().copied().filter(|key| *key != 0).collect();
-            let connections: HashSet<u64> = keys.iter().map(|key| closed_connection(*key)).collect();
-            prop_assert_eq!(keys.len(), connections.len(), "a connection has two slots");
-        }
-    }
 }
-
-/// A record of the model.
-#[derive(Clone, Copy, Debug)]
-struct Kept {
-    key: u64,
-    now: u64,
-    state: u8,
-}
-
-impl Kept {
-    fn needed_until_ns(self) -> u64 {
-        self.now + if self.state == TIME_WAIT { 120_000_000_000 } else { 0 }
-    }
-}
-
-const TIME_WAIT: u8 = 6;
-const CLOSE: u8 = 7;
 
 fn reference<V>(bucket: &mut Bucket<V>) -> BucketRef<V> {
     // SAFETY: the caller keeps the bucket, and uses it through this reference only until it returns.
     unsafe { BucketRef::new(NonNull::from(bucket)) }
-}
-
-fn close(bucket: &mut Bucket<LastOwner>, new: Kept) -> ClosedSlot {
-    let closed = claim_closed::<Std>(reference(bucket), new.key, new.now, new.state);
-    if let ClosedSlot::Free(slot) | ClosedSlot::Evicted(slot) = closed {
-        // SAFETY: the slot is claimed.
-        unsafe { ((*slot.value()).released_ns, (*slot.value()).state) = (new.now, new.state) };
-        slot.publish::<Std>(new.key);
-    }
-    closed
-}
-
-fn released(bucket: &mut Bucket<LastOwner>, key: u64) -> Option<u64> {
-    // SAFETY: a value of the bucket.
-    find_slot::<Std, _>(reference(bucket), key).map(|slot| unsafe { (*slot.value()).released_ns })
-}
-
-/// A bucket that is full of TIME_WAIT records, closed at 1, 2 and so on.
-fn full() -> (Bucket<LastOwner>, Vec<u64>) {
-    let mut bucket = Bucket::<LastOwner>::default();
-    let keys: Vec<u64> = (0..WAYS as u32).map(|connection| closed_key(connection * 2 + 1, 0)).collect();
-    for (now, &key) in (1..).zip(&keys) {
-        assert!(matches!(close(&mut bucket, Kept { key, now, state: TIME_WAIT }), ClosedSlot::Free(_)));
-    }
-    (bucket, keys)
-}
-
-#[test]
-fn a_record_that_is_still_needed_goes_last_and_is_counted() {
-    let (mut bucket, keys) = full();
-    let new = |state| Kept { key: closed_key(99, 0), now: 9, state };
-    assert_eq!(close(&mut bucket, new(CLOSE)), ClosedSlot::Unneeded);
-    assert!(matches!(close(&mut bucket, new(TIME_WAIT)), ClosedSlot::Evicted(_)));
-    assert_eq!((released(&mut bucket, keys[0]), released(&mut bucket, keys[1])), (None, Some(2)));
-    let later = Kept { key: closed_key(97, 0), now: 120_000_000_002, state: CLOSE };
-    assert!(matches!(close(&mut bucket, later), ClosedSlot::Free(_)), "two minutes later it is not needed");
-}
-
-#[test]
-fn a_busy_slot_is_not_taken() {
-    let (mut bucket, keys) = full();
-    bucket.keys[0] |= BUSY;
-    assert_eq!(released(&mut bucket, keys[0]), None, "it is being written");
-    for key in [keys[0], closed_key(99, 0)] {
-        assert_eq!(close(&mut bucket, Kept { key, now: 9, state: TIME_WAIT }), ClosedSlot::Lost);
-    }
-}
-
-#[test]
-fn keys_are_even_and_never_free() {
-    for (connection, snd_nxt) in [(0, 0), (u32::MAX, u32::MAX), (1, 1), (2, 0)] {
-        let key = closed_key(connection, snd_nxt);
-        assert!(key != 0 && key & BUSY == 0, "{connection} {snd_nxt}");
-        assert_eq!(closed_connection(key), u64::from(connection | 1));
-    }
-    assert_ne!(closed_key(1, 2), closed_key(1, 4), "two lives of a connection");
 }
 
 /// Threads that insert and remove keys of their own in one bucket: each finds what it put there, and in the end nothing is left.
@@ -316,19 +213,15 @@ fn slots_of_one_bucket_are_shared_without_a_lock() {
             scope.spawn(move || {
                 let Shared(bucket) = { shared };
                 for round in 0..20_000_u64 {
-                    let key = thread << 32 | (round % 3 + 1) * 2;
+                    let key = (thread << 32) | ((round % 3 + 1) * 2);
                     let Some(slot) = claim_slot::<Std, _>(bucket, key) else { continue };
                     // SAFETY: the slot is claimed.
                     unsafe { (*slot.value()).assigned_ns = key };
                     slot.publish::<Std>(key);
                     let found = find_slot::<Std, _>(bucket, key).expect("it was put there");
                     // SAFETY: a value that only this thread changes.
-                    assert_eq!(
-                        (found, unsafe { (*found.value()).assigned_ns }),
-                        (slot, key),
-                        "{}",
-                        format!("{round}")
-                    );
+                    let value = unsafe { (*found.value()).assigned_ns };
+                    assert_eq!((found, value), (slot, key), "round {round}");
                     slot.write_key(0);
                 }
             });

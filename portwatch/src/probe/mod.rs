@@ -6,6 +6,7 @@ pub mod backend;
 pub mod btf;
 pub mod kernel;
 pub mod load;
+mod missed;
 pub mod object;
 mod program_info;
 pub mod prototype;
@@ -77,6 +78,7 @@ pub struct Probe {
     status: Status,
     assignments: Arc<Assignments>,
     missed_at_start: u64,
+    probes: missed::Probes,
     era: Era,
 }
 
@@ -131,6 +133,7 @@ impl Probe {
         let mut probe = Self {
             assignments: Arc::new(Assignments::take(&mut attached.ebpf)),
             missed_at_start: 0,
+            probes: missed::Probes::of(&attached.ebpf),
             era: kernel.era(),
             ebpf: attached.ebpf,
             status: Status {
@@ -180,13 +183,13 @@ impl Probe {
     /// Events that the kernel skipped the hooks for: calls that nobody looked at.
     #[must_use]
     pub fn skipped_events(&self) -> u64 {
-        skipped::events(&self.ebpf, self.status.backend)
+        skipped::events(&self.ebpf, &self.probes, self.status.backend)
     }
 
     /// Releases that the kernel skipped the hooks for. Nothing is lost: the record stays until the address is another socket's.
     #[must_use]
     pub fn skipped_releases(&self) -> u64 {
-        skipped::releases(&self.ebpf, self.status.backend)
+        skipped::releases(&self.ebpf, &self.probes, self.status.backend)
     }
 
     /// Runs of the kernel side's programs, while the kernel counts them.

@@ -9,6 +9,7 @@ use aya::programs::Program;
 const GET_INFO: libc::c_long = 15;
 /// As much of `struct bpf_prog_info` as reaches `recursion_misses`; no kernel moves what is once there.
 const INFO_BYTES: usize = 216;
+const ID: usize = 4;
 const RUN_TIME_NS: usize = 192;
 const RUN_COUNT: usize = 200;
 const RECURSION_MISSES: usize = 208;
@@ -53,8 +54,23 @@ pub(super) fn all(ebpf: &Ebpf) -> Vec<ProgramRuns> {
     all
 }
 
-/// `None` where the program is not loaded or the kernel does not tell.
+/// `None` where the program is not loaded or the kernel does not say.
 pub(super) fn of(program: &Program) -> Option<ProgramInfo> {
+    let info = read(program)?;
+    let number = |at: usize| info[at..].first_chunk().map_or(0, |bytes| u64::from_ne_bytes(*bytes));
+    Some(ProgramInfo {
+        run_ns: number(RUN_TIME_NS),
+        runs: number(RUN_COUNT),
+        recursion_misses: number(RECURSION_MISSES),
+    })
+}
+
+/// The number by which the kernel knows the program.
+pub(super) fn id(program: &Program) -> Option<u32> {
+    read(program)?[ID..].first_chunk().map(|bytes| u32::from_ne_bytes(*bytes))
+}
+
+fn read(program: &Program) -> Option<[u8; INFO_BYTES]> {
     let fd = program.fd().ok()?;
     let mut info = [0_u8; INFO_BYTES];
     let mut attributes = Attributes {
@@ -67,10 +83,5 @@ pub(super) fn of(program: &Program) -> Option<ProgramInfo> {
     let result = unsafe {
         libc::syscall(libc::SYS_bpf, GET_INFO, &raw mut attributes, size_of::<Attributes>() as libc::c_uint)
     };
-    let number = |at: usize| info[at..].first_chunk().map_or(0, |bytes| u64::from_ne_bytes(*bytes));
-    (result == 0).then(|| ProgramInfo {
-        run_ns: number(RUN_TIME_NS),
-        runs: number(RUN_COUNT),
-        recursion_misses: number(RECURSION_MISSES),
-    })
+    (result == 0).then_some(info)
 }

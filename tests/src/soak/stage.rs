@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::judge::Scene;
+use super::judge::{Outcome, Scene};
 use super::players::{Event, Player, listen, start};
 use super::ports::{CHOSEN, FEWEST, chosen};
 use super::referee::{Answered, Referee};
-use super::summary::{lost, refused_calls};
+use super::summary::{explained, lost, refused_calls};
 use crate::clock;
 use crate::netns::Netns;
 use crate::product::{Backend, Portwatch, Started};
@@ -163,7 +163,8 @@ impl Soak {
             bystander.end();
         }
         self.end_portwatch(&mut faults)?;
-        let lost = self.portwatch.summary().map_or(0, |summary| lost(&summary));
+        let summary = self.portwatch.summary().unwrap_or_default();
+        let (lost, explained) = (lost(&summary), explained(&summary));
         self.referee.table.print();
         for fault in &faults {
             println!("FAIL {fault}");
@@ -172,7 +173,8 @@ impl Soak {
         println!("{}", self.referee.table.closing(row, lost, self.seed));
         let table = &self.referee.table;
         let is_complete = table.conflicts() == u64::from(self.conflicts);
-        Ok(is_complete && faults.is_empty() && table.failures() == 0 && table.strays == 0 && lost == 0)
+        let unexplained = table.failures() - table.total(Outcome::Unnamed).min(explained);
+        Ok(is_complete && faults.is_empty() && unexplained == 0 && table.strays == 0 && lost == 0)
     }
 
     /// Until every troupe has ended and every report is there, or was waited for in vain.

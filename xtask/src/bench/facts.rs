@@ -7,7 +7,7 @@ use std::process::Stdio;
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::build;
+use crate::build::{self, Profile};
 use crate::kernels::Arch;
 use crate::run;
 use crate::vm::{Machine, run_all};
@@ -51,7 +51,7 @@ const PORTWATCH: &str = "/bin/portwatch";
 
 /// Runs the commands on this kernel, one after the other.
 pub(super) fn here(commands: &[Words]) -> Result<Vec<Facts>> {
-    let binaries = build::static_for(Arch::OWN)?;
+    let binaries = build::static_for(Arch::OWN, Profile::Release)?;
     let portwatch = binaries.portwatch.to_string_lossy();
     let mut facts = Vec::new();
     for words in commands {
@@ -71,7 +71,7 @@ pub(super) fn here(commands: &[Words]) -> Result<Vec<Facts>> {
 
 /// Runs the commands in a machine, one after the other.
 pub(super) fn in_machine(machine: &Machine<'_>, commands: &[Words]) -> Result<Vec<Facts>> {
-    let binaries = build::static_for(machine.kernel.arch)?;
+    let binaries = build::static_for(machine.kernel.arch, Profile::Release)?;
     let release = &machine.kernel.release;
     let with_init = |words: &Words| std::iter::once("/init".to_owned()).chain(words.clone()).collect();
     let lines: Vec<Vec<String>> = commands.iter().map(with_init).collect();

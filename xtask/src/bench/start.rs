@@ -9,9 +9,10 @@ use anyhow::{Context as _, Result};
 use super::facts::{Facts, here, in_machine, this_machine, words};
 use super::targets::Targets;
 use super::{Args, Section};
+use crate::build::{self, Profile};
 use crate::kernels::{self, Arch, Kernel};
+use crate::project;
 use crate::vm::Machine;
-use crate::{build, project};
 
 const BACKENDS: [&str; 3] = ["fexit", "kprobe", "tracepoint"];
 /// Without the sockets that are there already.
@@ -40,7 +41,7 @@ pub(super) fn section(args: &Args) -> Result<Section> {
 
 /// Of what is installed, and of what is loaded into the kernel.
 fn sizes() -> Result<String> {
-    let binaries = build::static_for(Arch::OWN)?;
+    let binaries = build::static_for(Arch::OWN, Profile::Release)?;
     let object = project::root().join(format!("portwatch/bpf/portwatch.{}.o", Arch::OWN.name()));
     let kib = |path: &std::path::Path| {
         let size = fs::metadata(path).with_context(|| format!("cannot look at {}", path.display()))?.len();

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use crate::build::{self, Binaries};
+use crate::build::{self, Binaries, Profile};
 use crate::initramfs::Initramfs;
 use crate::kernels::{self, Arch};
 use crate::project;
@@ -34,7 +34,7 @@ const UNITS: &str = "etc/systemd/system";
 pub(crate) fn run(on_line: &mut dyn FnMut(&str)) -> Result<i32> {
     let kernel = kernels::obtain(Arch::X86_64, SERIES)?;
     let root = root::obtain()?;
-    let binaries = build::static_for(Arch::X86_64)?;
+    let binaries = build::static_for(Arch::X86_64, Profile::Lab)?;
     let machine = Machine {
         memory_mib: MEMORY_MIB,
         timeout: TIMEOUT,

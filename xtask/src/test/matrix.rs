@@ -9,7 +9,7 @@ use anyhow::Result;
 
 use super::parts::Part;
 use super::play::{Play, Played};
-use crate::build::{self, Binaries};
+use crate::build::{self, Binaries, Profile};
 use crate::kernels::{self, Arch, Kernel};
 use crate::vm::{Machine, run_all};
 
@@ -67,7 +67,7 @@ pub(super) fn run(
     for (row, backends) in rows {
         // One after the other: they fetch and build, and say so.
         match kernels::obtain(row.arch, row.series)
-            .and_then(|kernel| Ok((kernel, build::static_for(row.arch)?)))
+            .and_then(|kernel| Ok((kernel, build::static_for(row.arch, Profile::Lab)?)))
         {
             Ok((kernel, binaries)) => ready.push_back(Ready { row, backends, kernel, binaries }),
             Err(error) => outcomes.push((row, backends, Err(error))),
@@ -97,6 +97,12 @@ fn play(ready: &Ready, parts: &[Part]) -> Result<Vec<Played>> {
     let commands: Vec<Vec<String>> = parts.iter().map(|part| part.command.clone()).collect();
     let machine = Machine { timeout: PATIENCE, ..Machine::usual(&ready.kernel) };
     let codes = run_all(&machine, &ready.binaries, &commands, &mut |part, line| {
+        // Parts run one after the other.
+        if plays[part].heard().is_none()
+            && let Some(end) = part.checked_sub(1).and_then(|before| plays[before].heard())
+        {
+            plays[part].begins_after(end);
+        }
         plays[part].hear(line.to_owned());
     })?;
     Ok(plays.into_iter().zip(codes).map(|(play, code)| play.end(code)).collect())

@@ -16,12 +16,14 @@ mod soak;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 
+use crate::build::{self, Profile};
 use crate::kernels::Arch;
 use crate::setup::apt;
-use crate::{bench, bpf, build, kernels, project, run, tidy};
+use crate::{bench, bpf, kernels, project, run, tidy};
 use cells::Cell;
 use matrix::{MATRIX, Row};
 use parts::{LINEUP, PAGE, Part, Place};
@@ -110,6 +112,7 @@ pub(crate) fn run(args: &Args) -> Result<i32> {
         !args.update_docs || args.is_whole_matrix(),
         "--update-docs needs the whole of lane 3: no --kernel, --arch or --backend with it"
     );
+    let begun = Instant::now();
     let mut score = Score::default();
     if args.wants_lane(1) {
         lane_1(&mut score);
@@ -139,6 +142,7 @@ pub(crate) fn run(args: &Args) -> Result<i32> {
         println!("lane 4: real services");
         services::run(&mut score);
     }
+    run::print_steps(begun.elapsed());
     score.print();
     Ok(i32::from(!score.is_green()))
 }
@@ -182,7 +186,7 @@ fn lane_1(score: &mut Score) {
 /// Everything on this kernel.
 fn lane_2(args: &Args, backends: &[&str], score: &mut Score) -> Result<()> {
     // The same build serves the virtual machines of lane 3.
-    let binaries = build::static_for(Arch::OWN)?;
+    let binaries = build::static_for(Arch::OWN, Profile::Lab)?;
     let [lineup, portwatch] = [&binaries.lineup, &binaries.portwatch].map(|path| path.to_string_lossy());
     let place =
         Place { lineup: &lineup, portwatch: &portwatch, is_emulated: false, preempts: false, is_end: true };

@@ -21,8 +21,10 @@ pub(super) struct Played {
 pub(super) struct Play {
     row: String,
     part: String,
-    /// When its first line came, and its last: parts of a machine are begun together and run one after the other.
-    span: Option<(Instant, Instant)>,
+    /// When it began.
+    begun: Instant,
+    /// When its last line came; `None` before the first.
+    heard: Option<Instant>,
     lines: Vec<String>,
     log: File,
 }
@@ -34,13 +36,29 @@ impl Play {
         fs::create_dir_all(&folder)?;
         let path = folder.join(format!("{row}-{part}.log").replace(['/', ' '], "-"));
         let log = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
-        Ok(Self { row: row.to_owned(), part: part.to_owned(), span: None, lines: Vec::new(), log })
+        Ok(Self {
+            row: row.to_owned(),
+            part: part.to_owned(),
+            begun: Instant::now(),
+            heard: None,
+            lines: Vec::new(),
+            log,
+        })
+    }
+
+    /// When its last line came.
+    pub(super) fn heard(&self) -> Option<Instant> {
+        self.heard
+    }
+
+    /// It began when another part on the same machine ended.
+    pub(super) fn begins_after(&mut self, other: Instant) {
+        self.begun = other;
     }
 
     /// Takes a line. Scenarios in which all is well are only counted: there are thousands.
     pub(super) fn hear(&mut self, line: String) {
-        let now = Instant::now();
-        self.span = Some((self.span.map_or(now, |(first, _)| first), now));
+        self.heard = Some(Instant::now());
         if !line.starts_with("ok ") && !line.is_empty() {
             run::pass_on(&format!("    {} | {line}", self.row));
         }
@@ -51,9 +69,10 @@ impl Play {
 
     /// The run is over.
     pub(super) fn end(self, code: i32) -> Played {
-        if let Some((first, last)) = self.span {
-            let seconds = (last - first).as_secs();
-            run::pass_on(&format!("    {} | {} took {seconds} s", self.row, self.part));
+        if let Some(heard) = self.heard {
+            let took = heard - self.begun;
+            run::pass_on(&format!("    {} | {} took {} s", self.row, self.part, took.as_secs()));
+            run::note(&format!("{}: {}", self.row, self.part), took);
         }
         Played { lines: self.lines, code }
     }

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use super::row::{Row, Skip};
 use super::{BACKENDS, NONE, floor};
-use crate::build;
+use crate::build::{self, Profile};
 use crate::kernels::{self, Arch};
 use crate::vm::{Machine, run_guest};
 
@@ -53,7 +53,7 @@ pub(super) fn measure(
     effort: Effort,
 ) -> Result<Measured> {
     let kernel = kernels::obtain(Arch::X86_64, series)?;
-    let binaries = build::static_for(Arch::X86_64)?;
+    let binaries = build::static_for(Arch::X86_64, Profile::Release)?;
     let (memory_mib, files) = (MEMORY_MIB, files.to_vec());
     let machine = Machine { icount: true, timeout: TIMEOUT, memory_mib, files, ..Machine::usual(&kernel) };
     let mut command = ["/init", "bench", "--portwatch", "/bin/portwatch"].map(str::to_owned).to_vec();
