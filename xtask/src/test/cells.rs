@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::matrix::Row;
+use super::matrix::{MATRIX, Row};
 use super::play::Played;
 
 /// How a scenario ended in a cell.
@@ -45,11 +45,22 @@ impl Cell {
     }
 }
 
+/// Puts the cells in the order of the matrix, x86-64 first.
+pub(super) fn sort(cells: &mut [Cell]) {
+    let place =
+        |cell: &Cell| MATRIX.iter().position(|row| row.series == cell.series && arch(*row) == cell.arch);
+    cells.sort_by_key(|cell| (cell.arch == "arm64", place(cell)));
+}
+
+fn arch(row: Row) -> &'static str {
+    if row.arch.name() == "aarch64" { "arm64" } else { "x86-64" }
+}
+
 /// The cells of one kernel.
 pub(super) fn of(row: Row, backends: &[&'static str], lineup: &Played) -> Vec<Cell> {
     let cell = |backend: &&'static str| Cell {
         series: row.series,
-        arch: if row.arch.name() == "aarch64" { "arm64" } else { "x86-64" },
+        arch: arch(row),
         backend,
         release: release(lineup, backend).unwrap_or_default(),
         marks: lineup.lines.iter().filter_map(|line| mark(line, backend)).collect(),

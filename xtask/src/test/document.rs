@@ -15,7 +15,7 @@ const OPEN: &str = "<!-- lineup -->";
 const CLOSE: &str = "<!-- /lineup -->";
 /// Begins the part that names releases, and ends at the next heading.
 const RELEASES: &str = "## Releases";
-const REMEDY: &str = "cargo xtask test --lane 3 --update-docs";
+const REMEDY: &str = "cargo xtask test --full --lane 3 --update-docs";
 
 fn path() -> PathBuf {
     project::root().join("docs/kernels.md")

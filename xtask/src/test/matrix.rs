@@ -1,8 +1,5 @@
-//! Lane 3: the kernels of the matrix, each in a virtual machine of its own, two at a time.
+//! Lane 3: the kernels of the matrix, each in a virtual machine of its own.
 
-use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
-use std::thread;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -33,9 +30,6 @@ pub(super) const MATRIX: [Row; 6] = [
     Row { series: "7.x", arch: Arch::X86_64, backends: ALL },
 ];
 
-/// Machines at one time. Most scenarios wait for one process after the other, so that a machine keeps one processor
-/// busy at most.
-const AT_ONCE: usize = 2;
 /// For everything that one machine has to do. A guard against a hang, not a budget.
 const PATIENCE: Duration = Duration::from_secs(2_400);
 
@@ -47,51 +41,22 @@ impl Row {
 }
 
 /// What a machine needs before it can boot.
-struct Ready {
-    row: Row,
-    backends: Vec<&'static str>,
+pub(super) struct Ready {
+    pub(super) row: Row,
+    pub(super) backends: Vec<&'static str>,
     kernel: Kernel,
     binaries: Binaries,
 }
 
-/// What became of a row: one outcome a part.
-pub(super) type Outcome = (Row, Vec<&'static str>, Result<Vec<Played>>);
-
-/// Runs the parts on the kernels of `rows`; `parts` says what there is to do with these backends.
-pub(super) fn run(
-    rows: Vec<(Row, Vec<&'static str>)>,
-    parts: impl Fn(Row, &[&str]) -> Vec<Part> + Sync,
-) -> Vec<Outcome> {
-    let mut outcomes = Vec::new();
-    let mut ready = VecDeque::new();
-    for (row, backends) in rows {
-        // One after the other: they fetch and build, and say so.
-        match kernels::obtain(row.arch, row.series)
-            .and_then(|kernel| Ok((kernel, build::static_for(row.arch, Profile::Lab)?)))
-        {
-            Ok((kernel, binaries)) => ready.push_back(Ready { row, backends, kernel, binaries }),
-            Err(error) => outcomes.push((row, backends, Err(error))),
-        }
-    }
-    let (queue, done) = (Mutex::new(ready), Mutex::new(&mut outcomes));
-    let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-    thread::scope(|scope| {
-        for _ in 0..AT_ONCE {
-            scope.spawn(|| {
-                while let Some(ready) = next() {
-                    let played = play(&ready, &parts(ready.row, &ready.backends));
-                    let outcome = (ready.row, ready.backends, played);
-                    done.lock().unwrap_or_else(PoisonError::into_inner).push(outcome);
-                }
-            });
-        }
-    });
-    let place = |row: &Row| MATRIX.iter().position(|one| one.name() == row.name());
-    outcomes.sort_by_key(|(row, ..)| (row.arch == Arch::Aarch64, place(row)));
-    outcomes
+/// Fetches and builds what a row needs, and says so.
+pub(super) fn prepare(row: Row, backends: Vec<&'static str>) -> Result<Ready> {
+    let kernel = kernels::obtain(row.arch, row.series)?;
+    let binaries = build::static_for(row.arch, Profile::Lab)?;
+    Ok(Ready { row, backends, kernel, binaries })
 }
 
-fn play(ready: &Ready, parts: &[Part]) -> Result<Vec<Played>> {
+/// Runs the parts on the kernel of a row, one after the other.
+pub(super) fn play(ready: &Ready, parts: &[Part]) -> Result<Vec<Played>> {
     let name = ready.row.name();
     let mut plays = parts.iter().map(|part| Play::begin(&name, part.name)).collect::<Result<Vec<_>>>()?;
     let commands: Vec<Vec<String>> = parts.iter().map(|part| part.command.clone()).collect();

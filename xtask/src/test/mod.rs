@@ -2,7 +2,9 @@
 //! machines, lane 4 the real programs that portwatch works with.
 
 mod cells;
+mod depth;
 mod document;
+mod jobs;
 mod matrix;
 mod parts;
 mod play;
@@ -16,15 +18,18 @@ mod soak;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::build::{self, Profile};
+use crate::build::{self, Binaries, Profile};
 use crate::kernels::Arch;
 use crate::setup::apt;
 use crate::{bench, bpf, kernels, project, run, tidy};
 use cells::Cell;
+use depth::Depth;
+use jobs::{Job, Verdict};
 use matrix::{MATRIX, Row};
 use parts::{LINEUP, PAGE, Part, Place};
 use play::{Play, Played};
@@ -48,11 +53,14 @@ pub(crate) struct Args {
     /// Lane 2: only this part
     #[arg(long, value_parser = PARTS)]
     part: Vec<String>,
+    /// All scenarios, parts and proofs on every kernel: before a release
+    #[arg(long)]
+    full: bool,
     /// Lane 3: look for newer kernels than the cached ones
     #[arg(long)]
     refresh: bool,
-    /// Write docs/kernels.md and the table of the README from this run; it must be the whole of lane 3
-    #[arg(long)]
+    /// Write docs/kernels.md and the table of the README from this run, with --full and the whole of lane 3
+    #[arg(long, requires = "full")]
     update_docs: bool,
 }
 
@@ -102,6 +110,10 @@ impl Args {
         rows.filter(|(_, backends)| !backends.is_empty()).collect()
     }
 
+    fn depth(&self) -> Depth {
+        if self.full { Depth::Full } else { Depth::Default }
+    }
+
     fn is_whole_matrix(&self) -> bool {
         self.wants_lane(3) && self.kernel.is_empty() && self.arch.is_empty() && self.backend.is_empty()
     }
@@ -117,34 +129,64 @@ pub(crate) fn run(args: &Args) -> Result<i32> {
     if args.wants_lane(1) {
         lane_1(&mut score);
     }
-    if args.wants_lane(2) {
-        println!("lane 2: this kernel");
-        if let Err(error) = lane_2(args, &args.backends(&BACKENDS), &mut score) {
-            score.judge("this kernel", Err(error));
-        }
+    let rows = if args.wants_lane(3) { args.rows() } else { Vec::new() };
+    for (row, _) in rows.iter().filter(|_| args.refresh) {
+        score.judge("the newest kernel", kernels::refresh(row.arch, row.series));
     }
-    if args.wants_lane(3) {
-        println!("lane 3: other kernels, emulated, two at a time");
-        let rows = args.rows();
-        for (row, _) in rows.iter().filter(|_| args.refresh) {
-            score.judge("the newest kernel", kernels::refresh(row.arch, row.series));
-        }
-        let is_measured =
-            rows.iter().any(|(row, backends)| bench::is_measured(row.arch, row.series, backends));
-        let cells = lane_3(rows, &mut score);
+    let is_measured =
+        args.full && rows.iter().any(|(row, backends)| bench::is_measured(row.arch, row.series, backends));
+    let cells = Mutex::new(Vec::new());
+    jobs::run(jobs(args, rows, &cells, &mut score), &mut score);
+    if args.full && args.wants_lane(3) {
+        let mut cells = cells.into_inner().unwrap_or_else(PoisonError::into_inner);
+        cells::sort(&mut cells);
         documents(args, &cells, &mut score);
-        if is_measured {
-            println!("  instructions, against xtask/bench-limits.toml");
-            score.judge("instructions", bench::check_instructions().map(|said| println!("    {said}")));
-        }
     }
-    if args.wants_lane(4) {
-        println!("lane 4: real services");
-        services::run(&mut score);
+    if is_measured {
+        println!("  instructions, against xtask/bench-limits.toml");
+        score.judge("instructions", bench::check_instructions().map(|said| println!("    {said}")));
     }
     run::print_steps(begun.elapsed());
     score.print();
     Ok(i32::from(!score.is_green()))
+}
+
+/// Lanes 2 to 4 as jobs, this machine's own first: it takes longest, and waits most of the time.
+fn jobs<'a>(
+    args: &'a Args,
+    rows: Vec<(Row, Vec<&'static str>)>,
+    cells: &'a Mutex<Vec<Cell>>,
+    score: &mut Score,
+) -> Vec<Job<'a>> {
+    let mut jobs: Vec<Job<'a>> = Vec::new();
+    if args.wants_lane(2) {
+        println!("lane 2: this kernel");
+        match prepare_here(args) {
+            Ok(binaries) if args.full => {
+                // What is measured against the clock has the machine for itself.
+                lane_2(args, &binaries)(score);
+            }
+            Ok(binaries) => jobs.push(Box::new(move || lane_2(args, &binaries))),
+            Err(error) => score.judge("this kernel", Err(error)),
+        }
+    }
+    if args.wants_lane(3) {
+        println!("lane 3: other kernels, emulated");
+    }
+    for (row, backends) in rows {
+        match matrix::prepare(row, backends.clone()) {
+            Ok(ready) => jobs.push(Box::new(move || lane_3(args, &ready, cells))),
+            Err(error) => score.machine(&row.name(), Err(error), &backends),
+        }
+    }
+    if args.wants_lane(4) {
+        println!("lane 4: real services");
+        jobs.push(Box::new(|| {
+            let outcome = services::with_systemd();
+            Box::new(move |score: &mut Score| score.judge("systemd and journald", outcome))
+        }));
+    }
+    jobs
 }
 
 /// The documents tell what a whole and green run gave.
@@ -183,29 +225,44 @@ fn lane_1(score: &mut Score) {
     );
 }
 
-/// Everything on this kernel.
-fn lane_2(args: &Args, backends: &[&str], score: &mut Score) -> Result<()> {
+/// What the programs on this machine need.
+fn prepare_here(args: &Args) -> Result<Binaries> {
     // The same build serves the virtual machines of lane 3.
     let binaries = build::static_for(Arch::OWN, Profile::Lab)?;
-    let [lineup, portwatch] = [&binaries.lineup, &binaries.portwatch].map(|path| path.to_string_lossy());
-    let place =
-        Place { lineup: &lineup, portwatch: &portwatch, is_emulated: false, preempts: false, is_end: true };
     if args.wants_part(PAGE) {
         apt::install(&[apt::PYTHON, apt::IPROUTE], "for the commands of docs/port-conflicts.md")?;
     }
-    for part in parts::all(&place, backends).into_iter().filter(|part| args.wants_part(part.name)) {
-        let played = here(&part);
-        if part.name == LINEUP {
-            score.host(played, backends);
-        } else {
-            score.part("this kernel", &part, played);
+    Ok(binaries)
+}
+
+/// Everything on this kernel.
+fn lane_2<'a>(args: &Args, binaries: &Binaries) -> Verdict<'a> {
+    let backends = args.backends(&BACKENDS);
+    let [lineup, portwatch] = [&binaries.lineup, &binaries.portwatch].map(|path| path.to_string_lossy());
+    let place = Place {
+        lineup: &lineup,
+        portwatch: &portwatch,
+        is_emulated: false,
+        preempts: false,
+        is_end: true,
+        arch: Arch::OWN,
+        depth: args.depth(),
+    };
+    let parts = parts::all(&place, &backends).into_iter().filter(|part| args.wants_part(part.name));
+    let played: Vec<_> = parts.map(|part| (here(&part), part)).collect();
+    let scraped = args.wants_part(PROMETHEUS).then(|| prometheus::check(&binaries.portwatch));
+    Box::new(move |score| {
+        for (played, part) in played {
+            if part.name == LINEUP {
+                score.host(played, &backends);
+            } else {
+                score.part("this kernel", &part, played);
+            }
         }
-    }
-    if args.wants_part(PROMETHEUS) {
-        let scraped = prometheus::check(&binaries.portwatch);
-        score.judge("the real Prometheus", scraped.map(|said| println!("    {said}")));
-    }
-    Ok(())
+        if let Some(scraped) = scraped {
+            score.judge("the real Prometheus", scraped.map(|said| println!("    {said}")));
+        }
+    })
 }
 
 fn here(part: &Part) -> Result<Played> {
@@ -222,30 +279,32 @@ fn here(part: &Part) -> Result<Played> {
     Ok(play.end(status.code().unwrap_or(1)))
 }
 
-/// Everything on the other kernels.
-fn lane_3(rows: Vec<(Row, Vec<&'static str>)>, score: &mut Score) -> Vec<Cell> {
-    let parts = |row: Row, backends: &[&str]| {
-        let preempts = row.series == "7.x";
-        let is_end = matches!(row.series, "5.10" | "7.x");
-        let (lineup, portwatch) = ("/init", "/bin/portwatch");
-        let place = Place { lineup, portwatch, is_emulated: true, preempts, is_end };
-        parts::all(&place, backends)
+/// Everything on another kernel.
+fn lane_3<'a>(args: &Args, ready: &matrix::Ready, cells: &'a Mutex<Vec<Cell>>) -> Verdict<'a> {
+    let (row, backends) = (ready.row, ready.backends.clone());
+    let place = Place {
+        lineup: "/init",
+        portwatch: "/bin/portwatch",
+        is_emulated: true,
+        preempts: row.series == "7.x",
+        is_end: matches!(row.series, "5.10" | "7.x"),
+        arch: row.arch,
+        depth: args.depth(),
     };
-    let mut cells = Vec::new();
-    for (row, backends, outcome) in matrix::run(rows, parts) {
-        match outcome {
-            Ok(played) => {
-                for (part, played) in parts(row, &backends).iter().zip(played) {
-                    if part.name == LINEUP {
-                        cells.extend(cells::of(row, &backends, &played));
-                        score.machine(&row.name(), Ok(played), &backends);
-                    } else {
-                        score.part(&row.name(), part, Ok(played));
-                    }
+    let parts = parts::all(&place, &backends);
+    let played = matrix::play(ready, &parts);
+    Box::new(move |score| match played {
+        Ok(played) => {
+            for (part, played) in parts.iter().zip(played) {
+                if part.name == LINEUP {
+                    let of_this = cells::of(row, &backends, &played);
+                    cells.lock().unwrap_or_else(PoisonError::into_inner).extend(of_this);
+                    score.machine(&row.name(), Ok(played), &backends);
+                } else {
+                    score.part(&row.name(), part, Ok(played));
                 }
             }
-            Err(error) => score.machine(&row.name(), Err(error), &backends),
         }
-    }
-    cells
+        Err(error) => score.machine(&row.name(), Err(error), &backends),
+    })
 }

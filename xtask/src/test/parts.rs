@@ -4,8 +4,10 @@ use std::fmt;
 
 use anyhow::{Result, ensure};
 
+use super::depth::Depth;
 use super::play::Played;
 use super::{prototypes, rule, soak};
+use crate::kernels::Arch;
 use crate::project;
 
 /// The name of the part that has a row for every backend, and scenarios in it.
@@ -25,6 +27,8 @@ pub(super) struct Place<'a> {
     pub(super) preempts: bool,
     /// Its kernel is this machine's, the oldest of the matrix or the newest: what rests on settings is tried at these ends.
     pub(super) is_end: bool,
+    pub(super) arch: Arch,
+    pub(super) depth: Depth,
 }
 
 impl Place<'_> {
@@ -53,6 +57,9 @@ impl fmt::Debug for Part {
 
 /// All of them, for these backends.
 pub(super) fn all(place: &Place<'_>, backends: &[&str]) -> Vec<Part> {
+    if place.is_emulated && place.depth == Depth::Default {
+        return vec![prototypes::part(place), the_lineup(place, backends), rule::part(place)];
+    }
     let mut parts = vec![
         prototypes::part(place),
         the_lineup(place, backends),
@@ -71,15 +78,21 @@ pub(super) fn all(place: &Place<'_>, backends: &[&str]) -> Vec<Part> {
         parts.push(scale(place));
         parts.push(exhaustion(place, backends));
         parts.push(advice(place, backends));
-        parts.push(odds(place));
         parts.push(page(place));
+        // Its load must keep a pace, which a busy machine cannot: not what decides about a change.
+        if place.depth == Depth::Full {
+            parts.push(odds(place));
+        }
     }
     parts
 }
 
 fn the_lineup(place: &Place<'_>, backends: &[&str]) -> Part {
     let each = backends.iter().flat_map(|backend| ["--backend".to_owned(), (*backend).to_owned()]);
-    let command = place.lineup(&["run", "--portwatch", place.portwatch]).into_iter().chain(each).collect();
+    let only = if place.is_emulated { place.depth.scenarios(place.arch) } else { &[] };
+    let only = only.iter().flat_map(|name| ["--only".to_owned(), (*name).to_owned()]);
+    let command = place.lineup(&["run", "--portwatch", place.portwatch]).into_iter().chain(each).chain(only);
+    let command = command.collect();
     // Its rows are judged one by one, by `Score`.
     Part { name: LINEUP, command, judge: Box::new(|_| Ok(String::new())) }
 }

@@ -134,6 +134,12 @@ impl Score {
         self.failed += 1;
     }
 
+    /// Passed, failed, skipped.
+    #[cfg(test)]
+    pub(super) fn counts(&self) -> (u64, u64, u64) {
+        (self.passed, self.failed, self.skipped)
+    }
+
     /// A run in which nothing passed proves nothing.
     pub(super) fn is_green(&self) -> bool {
         self.failed == 0 && self.passed > 0

@@ -4,15 +4,10 @@ use anyhow::Result;
 
 use super::parts::all_ok;
 use super::play::Play;
-use super::score::Score;
 use crate::systemd;
 
-pub(super) fn run(score: &mut Score) {
-    score.judge("systemd and journald", with_systemd());
-}
-
-/// A Debian boots with its own systemd; units fail for want of a port, and their journals must tell why.
-fn with_systemd() -> Result<()> {
+/// A Debian boots with its own systemd; units fail for want of a port, and their journals must say why.
+pub(super) fn with_systemd() -> Result<()> {
     let mut play = Play::begin("systemd", "units")?;
     let code = systemd::run(&mut |line| play.hear(line.to_owned()))?;
     println!("  {}", all_ok("systemd and journald", &play.end(code))?);
