@@ -41,9 +41,21 @@ impl Binaries {
     }
 }
 
+/// portwatch alone, for this machine.
+pub(crate) fn portwatch() -> Result<PathBuf> {
+    Ok(host_of(&["portwatch"])?.portwatch)
+}
+
 /// For this machine, with its libraries.
 pub(crate) fn host() -> Result<Binaries> {
-    let mut cargo = cargo(Profile::Lab);
+    host_of(&PACKAGES)
+}
+
+/// The packages of the finished programs.
+const PACKAGES: [&str; 2] = ["portwatch", "portwatch-tests"];
+
+fn host_of(packages: &[&str]) -> Result<Binaries> {
+    let mut cargo = cargo(Profile::Lab, packages);
     cargo.arg("--target-dir").arg(project::target());
     run::quiet(&mut cargo, "build portwatch", "for this machine; a minute or two the first time")?;
     Ok(Binaries::in_folder(&project::target().join(Profile::Lab.name())))
@@ -52,7 +64,7 @@ pub(crate) fn host() -> Result<Binaries> {
 /// Without any library of the system, for a virtual machine that has none. Each architecture has a folder of its own: settings of
 /// one that build scripts depend on would discard the other's build.
 pub(crate) fn static_for(arch: Arch, profile: Profile) -> Result<Binaries> {
-    let mut cargo = cargo(profile);
+    let mut cargo = cargo(profile, &PACKAGES);
     let folder = project::target().join("static").join(arch.name());
     cargo.arg("--target-dir").arg(&folder);
     let triple = format!("{}-unknown-linux-gnu", arch.name());
@@ -70,10 +82,10 @@ pub(crate) fn static_for(arch: Arch, profile: Profile) -> Result<Binaries> {
     Ok(Binaries::in_folder(&folder.join(triple).join(profile.name())))
 }
 
-fn cargo(profile: Profile) -> Command {
+fn cargo(profile: Profile, packages: &[&str]) -> Command {
     let mut command = Command::new(project::cargo());
     command.current_dir(project::root());
     command.args(["build", "--profile", profile.name(), "--locked"]);
-    command.args(["--package", "portwatch", "--package", "portwatch-tests"]);
+    command.args(packages.iter().flat_map(|package| ["--package", package]));
     command
 }

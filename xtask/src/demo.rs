@@ -1,5 +1,8 @@
 //! `cargo xtask demo`: builds portwatch and shows it catching a thief, on this machine or in a virtual one.
 
+use std::env;
+use std::path::Path;
+
 use anyhow::Result;
 
 use crate::build::{self, Profile};
@@ -29,14 +32,23 @@ pub(crate) fn run(args: &Args) -> Result<i32> {
 }
 
 fn here(arguments: &[String]) -> Result<i32> {
-    let binaries = build::host()?;
-    let code = run::visible(run::as_root(&binaries.portwatch)?.arg("demo").args(arguments))?;
+    let portwatch = build::portwatch()?;
+    let code = run::visible(run::as_root(&portwatch)?.arg("demo").args(arguments))?;
+    if code == 0 && arguments.is_empty() {
+        eprintln!("Next, watch this machine: sudo {} trace", shown(&portwatch).display());
+    }
     if code == UNSUPPORTED {
         eprintln!(
             "This host admits no kernel hooks. In a virtual machine it works all the same: cargo xtask demo --vm 6.12"
         );
     }
     Ok(code)
+}
+
+/// The path from the present folder, where that is shorter.
+fn shown(path: &Path) -> &Path {
+    let here = env::current_dir().ok();
+    here.and_then(|here| path.strip_prefix(here).ok()).unwrap_or(path)
 }
 
 fn in_a_machine(series: &str, arguments: &[String]) -> Result<i32> {
