@@ -13,7 +13,7 @@ mod table;
 
 use core::ptr::NonNull;
 
-pub use closed::{ClosedSlot, claim_closed, closed_connection, closed_key};
+pub use closed::{ClosedSlot, claim_closed, closed_buckets, closed_connection, closed_key, evict_closed};
 pub use table::{NotKept, Slot, Table};
 
 /// One element of a table.

@@ -6,35 +6,43 @@
 
 use aya_ebpf::helpers::bpf_ktime_get_boot_ns;
 use portwatch_common::bucket::{
-    BucketRef, ClosedSlot, bucket_of, claim_closed, closed_connection, closed_key, find_slot, shift_of,
+    BucketRef, ClosedSlot, claim_closed, closed_buckets, closed_key, evict_closed, find_slot, shift_of,
 };
 use portwatch_common::{LastOwner, Socket, counter, map::LAST_BITS};
 
 use crate::atomic::Atomic;
 use crate::constant::constant;
 use crate::maps::{LAST, LAST_SPILL, count};
+use crate::sock::TCP_TIME_WAIT;
 use crate::table::bucket_at;
 
 /// Keeps who owned a closed socket.
 #[inline(always)]
 pub(crate) fn keep(key: u64, owner: &LastOwner) {
-    let Some(bucket) = bucket(key) else {
+    let Some((first, second)) = buckets(key) else {
         if LAST_SPILL.insert(key, owner, 0).is_err() {
             count(counter::CLOSED_LOST);
         }
         return;
     };
-    let slot = match claim_closed::<Atomic>(bucket, key, owner.released_ns, owner.state) {
-        ClosedSlot::Free(slot) => slot,
-        ClosedSlot::Evicted(slot) => {
+    let now = owner.released_ns;
+    let claimed = match claim_closed::<Atomic>(first, key, now) {
+        ClosedSlot::Full => claim_closed::<Atomic>(second, key, now),
+        claimed => claimed,
+    };
+    let slot = match claimed {
+        ClosedSlot::Free(slot) => Some(slot),
+        // Of a socket that left none the record is needed for a moment only.
+        ClosedSlot::Full if owner.state != TCP_TIME_WAIT => return,
+        ClosedSlot::Full => {
             count(counter::CLOSED_EVICTED);
-            slot
+            evict_closed::<Atomic>(first, key)
         }
-        ClosedSlot::Unneeded => return,
-        ClosedSlot::Lost => {
-            count(counter::CLOSED_LOST);
-            return;
-        }
+        ClosedSlot::Lost => None,
+    };
+    let Some(slot) = slot else {
+        count(counter::CLOSED_LOST);
+        return;
     };
     // SAFETY: the slot is claimed.
     unsafe { *slot.value() = *owner };
@@ -44,18 +52,19 @@ pub(crate) fn keep(key: u64, owner: &LastOwner) {
 /// The record of a closed socket. Another CPU may overwrite it at any time: it is found once more after it was read.
 #[inline(always)]
 pub(crate) fn find(key: u64) -> Option<*const LastOwner> {
-    match bucket(key) {
-        Some(bucket) => find_slot::<Atomic, _>(bucket, key).map(|slot| slot.value().cast_const()),
-        None => LAST_SPILL.get_ptr(key),
-    }
+    let Some((first, second)) = buckets(key) else { return LAST_SPILL.get_ptr(key) };
+    let slot = find_slot::<Atomic, _>(first, key).or_else(|| find_slot::<Atomic, _>(second, key));
+    slot.map(|slot| slot.value().cast_const())
 }
 
+/// Of a connection; `None` where the kernel has no atomic exchange.
 #[inline(always)]
-fn bucket(key: u64) -> Option<BucketRef<LastOwner>> {
+fn buckets(key: u64) -> Option<(BucketRef<LastOwner>, BucketRef<LastOwner>)> {
     if constant!(tuning.bucket_shift) == 0 {
         return None;
     }
-    bucket_at(&LAST, bucket_of(closed_connection(key), const { shift_of(LAST_BITS) }))
+    let (first, second) = closed_buckets(key, const { shift_of(LAST_BITS) });
+    Some((bucket_at(&LAST, first)?, bucket_at(&LAST, second)?))
 }
 
 /// The key of a socket on this port.

@@ -1,18 +1,16 @@
 //! A table of closed connections, which forgets: a full bucket overwrites the record that is needed for
 //! the shortest time.
 
-use super::{BUSY, BucketRef, SlotRef, WAYS, Words, claim_slot};
+use super::{BUSY, BucketRef, SlotRef, WAYS, Words, bucket_of, claim_slot};
 use crate::LastOwner;
 
-/// Where the record of a closed connection goes. Slots are claimed until they are published.
+/// Where the record of a closed connection goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClosedSlot {
-    /// Into this slot, which nothing else needs.
+    /// Into this slot, which nothing else needs and which is claimed until it is published.
     Free(SlotRef<LastOwner>),
-    /// Into this slot, whose record a TIME_WAIT socket may still need.
-    Evicted(SlotRef<LastOwner>),
-    /// Nowhere: the bucket is full of records that are needed more.
-    Unneeded,
+    /// Nowhere in this bucket: it is full of records that TIME_WAIT sockets may still need.
+    Full,
     /// Nowhere: another CPU takes the same slot at the same time.
     Lost,
 }
@@ -26,7 +24,7 @@ pub const fn closed_key(connection: u32, snd_nxt: u32) -> u64 {
     ((connection | 1) as u64) << 32 | (snd_nxt & !1) as u64
 }
 
-/// The part of a [`closed_key`] that chooses the bucket: all connections between the same addresses and ports share it, so that a
+/// The part of a [`closed_key`] that chooses the buckets: all connections between the same addresses and ports share it, so that a
 /// new one takes the slot of the one before.
 #[inline(always)]
 #[must_use]
@@ -34,26 +32,37 @@ pub const fn closed_connection(key: u64) -> u64 {
     key >> 32
 }
 
-/// The slot for a connection that was closed at `now_ns`: that of an earlier connection between the same addresses and ports, else
-/// a free one, else that of the record which is needed for the shortest time.
+/// The slot of a bucket for a connection that was closed at `now_ns`: that of an earlier connection between the same addresses and
+/// ports, else a free one, else that of a record which is needed no longer.
 #[inline(always)]
 #[must_use]
-pub fn claim_closed<W: Words>(bucket: BucketRef<LastOwner>, key: u64, now_ns: u64, state: u8) -> ClosedSlot {
-    let claimed = |slot, closed| if claim_from::<W>(slot, key) { closed } else { ClosedSlot::Lost };
+pub fn claim_closed<W: Words>(bucket: BucketRef<LastOwner>, key: u64, now_ns: u64) -> ClosedSlot {
+    let claimed = |slot| if claim_from::<W>(slot, key) { ClosedSlot::Free(slot) } else { ClosedSlot::Lost };
     if let Some(slot) = earlier::<W>(bucket, key) {
-        return claimed(slot, ClosedSlot::Free(slot));
+        return claimed(slot);
     }
     if let Some(slot) = claim_slot::<W, _>(bucket, key) {
         return ClosedSlot::Free(slot);
     }
     let slot = least_needed(bucket);
-    if needed_until_ns(slot) <= now_ns {
-        claimed(slot, ClosedSlot::Free(slot))
-    } else if state == TIME_WAIT {
-        claimed(slot, ClosedSlot::Evicted(slot))
-    } else {
-        ClosedSlot::Unneeded
-    }
+    if needed_until_ns(slot) <= now_ns { claimed(slot) } else { ClosedSlot::Full }
+}
+
+/// The slot of the record that is needed for the shortest time, though it may still be needed; `None` if another CPU takes it.
+#[inline(always)]
+#[must_use]
+pub fn evict_closed<W: Words>(bucket: BucketRef<LastOwner>, key: u64) -> Option<SlotRef<LastOwner>> {
+    let slot = least_needed(bucket);
+    claim_from::<W>(slot, key).then_some(slot)
+}
+
+/// The two buckets that a connection's record may be in; the second is used if the first is full. With a choice of two, tables
+/// overflow only when they are nearly full.
+#[inline(always)]
+#[must_use]
+pub const fn closed_buckets(key: u64, shift: u32) -> (u32, u32) {
+    let connection = closed_connection(key);
+    (bucket_of(connection, shift), bucket_of(connection.swap_bytes() | 1, shift))
 }
 
 #[inline(always)]

@@ -19,10 +19,14 @@ proptest! {
             // Another life of a connection has another sequence number.
             let new = Kept { key: closed_key(connection * 2 + 1, life * 2), now, state };
             match close(&mut bucket, new) {
-                ClosedSlot::Free(_) | ClosedSlot::Evicted(_) => drop(kept.insert(connection, new)),
-                other => prop_assert_eq!((other, state, kept.len()), (ClosedSlot::Unneeded, CLOSE, WAYS)),
+                ClosedSlot::Free(_) => drop(kept.insert(connection, new)),
+                other => {
+                    prop_assert_eq!((other, kept.len()), (ClosedSlot::Full, WAYS));
+                    prop_assert!(kept.values().all(|kept| kept.needed_until_ns() > now), "one is needed no longer");
+                    prop_assert!(!kept.contains_key(&connection), "a connection takes its own slot");
+                }
             }
-            // One that found its bucket full has taken the place of the one that is needed least.
+            // One that is needed no longer gave way.
             if kept.len() > WAYS {
                 let others = kept.iter().filter(|(other, _)| **other != connection);
                 let least = others.min_by_key(|(_, kept)| kept.needed_until_ns()).map(|(other, _)| *other);
@@ -57,13 +61,17 @@ const TIME_WAIT: u8 = 6;
 const CLOSE: u8 = 7;
 
 fn close(bucket: &mut Bucket<LastOwner>, new: Kept) -> ClosedSlot {
-    let closed = claim_closed::<Std>(reference(bucket), new.key, new.now, new.state);
-    if let ClosedSlot::Free(slot) | ClosedSlot::Evicted(slot) = closed {
-        // SAFETY: the slot is claimed.
-        unsafe { ((*slot.value()).released_ns, (*slot.value()).state) = (new.now, new.state) };
-        slot.publish::<Std>(new.key);
+    let closed = claim_closed::<Std>(reference(bucket), new.key, new.now);
+    if let ClosedSlot::Free(slot) = closed {
+        write(slot, new);
     }
     closed
+}
+
+fn write(slot: SlotRef<LastOwner>, new: Kept) {
+    // SAFETY: the slot is claimed.
+    unsafe { ((*slot.value()).released_ns, (*slot.value()).state) = (new.now, new.state) };
+    slot.publish::<Std>(new.key);
 }
 
 fn released(bucket: &mut Bucket<LastOwner>, key: u64) -> Option<u64> {
@@ -82,11 +90,12 @@ fn full() -> (Bucket<LastOwner>, Vec<u64>) {
 }
 
 #[test]
-fn a_record_that_is_still_needed_goes_last_and_is_counted() {
+fn a_record_that_is_still_needed_goes_last() {
     let (mut bucket, keys) = full();
-    let new = |state| Kept { key: closed_key(99, 0), now: 9, state };
-    assert_eq!(close(&mut bucket, new(CLOSE)), ClosedSlot::Unneeded);
-    assert!(matches!(close(&mut bucket, new(TIME_WAIT)), ClosedSlot::Evicted(_)));
+    let new = Kept { key: closed_key(99, 0), now: 9, state: TIME_WAIT };
+    assert_eq!(close(&mut bucket, new), ClosedSlot::Full);
+    let slot = evict_closed::<Std>(reference(&mut bucket), new.key).expect("nothing else updates the bucket");
+    write(slot, new);
     assert_eq!((released(&mut bucket, keys[0]), released(&mut bucket, keys[1])), (None, Some(2)));
     let later = Kept { key: closed_key(97, 0), now: 120_000_000_002, state: CLOSE };
     assert!(matches!(close(&mut bucket, later), ClosedSlot::Free(_)), "two minutes later it is not needed");
@@ -97,9 +106,22 @@ fn a_busy_slot_is_not_taken() {
     let (mut bucket, keys) = full();
     bucket.keys[0] |= BUSY;
     assert_eq!(released(&mut bucket, keys[0]), None, "it is being written");
-    for key in [keys[0], closed_key(99, 0)] {
-        assert_eq!(close(&mut bucket, Kept { key, now: 9, state: TIME_WAIT }), ClosedSlot::Lost);
-    }
+    assert_eq!(close(&mut bucket, Kept { key: keys[0], now: 9, state: TIME_WAIT }), ClosedSlot::Lost);
+    assert!(evict_closed::<Std>(reference(&mut bucket), closed_key(99, 0)).is_none(), "the oldest is busy");
+}
+
+#[test]
+fn a_table_overflows_late_with_a_choice_of_two_buckets() {
+    const BITS: u32 = 8;
+    let mut buckets = Vec::from([Bucket::<LastOwner>::default(); 1 << BITS]);
+    let room = (WAYS << BITS) as u32;
+    let fits = |connection: u32, buckets: &mut Vec<Bucket<LastOwner>>| {
+        let new = Kept { key: closed_key(connection.wrapping_mul(0x9e37_79b1), 0), now: 1, state: TIME_WAIT };
+        let (first, second) = closed_buckets(new.key, shift_of(BITS));
+        [first, second].iter().any(|at| close(&mut buckets[*at as usize], new) != ClosedSlot::Full)
+    };
+    let first_lost = (0..room).find(|connection| !fits(*connection, &mut buckets)).unwrap_or(room);
+    assert!(first_lost > room / 2, "{first_lost} of {room}");
 }
 
 #[test]
