@@ -12,10 +12,11 @@ const CONNECTION: u32 = !1;
 
 /// Whether a record of `PORTS` or `DATAGRAMS` that was found under a socket's address is the socket's own.
 ///
-/// A socket with a file must have the recorded inode, which the kernel gives once. A TCP socket without (TIME_WAIT, orphans, sockets
-/// that are not accepted yet, sockets of the kernel) must have the recorded `connection`: for TIME_WAIT the next sequence number
-/// to send, else what `connection` of the kernel side says. Nothing proves whose another socket without a file is, unless
-/// the record is of one without a file too. The kernel gives the TCP sockets of a multipath one their file after the record.
+/// A socket with a file must have the recorded inode, which the kernel gives again only after four billion others. A TCP socket
+/// without one (TIME_WAIT, orphans, sockets that are not accepted yet, sockets of the kernel) must have the recorded `connection`:
+/// for TIME_WAIT the next sequence number to send, else what `connection` of the kernel side says. Nothing proves whose another
+/// socket without a file is, unless the record is of one without a file too. The kernel gives the TCP sockets of a multipath one
+/// their file after the record, which then needs the same connection.
 #[inline(always)]
 #[must_use]
 pub fn belongs_to_socket(socket: &Socket, assignment: &Assignment, connection: u32) -> bool {
@@ -24,13 +25,14 @@ pub fn belongs_to_socket(socket: &Socket, assignment: &Assignment, connection: u
     let is_tcp = (socket.protocol == IPPROTO_TCP) | is_multipath;
     let is_connection = is_tcp & (socket.inode == 0);
     let has_same_connection = (assignment.task.pad ^ connection) & CONNECTION == 0;
-    let has_same_file = (assignment.inode == socket.inode) | (is_multipath & (assignment.inode == 0));
+    let has_file_since = is_multipath & (assignment.inode == 0) & has_same_connection;
+    let has_same_file = (assignment.inode == socket.inode) | has_file_since;
     is_on_port & ((is_connection & has_same_connection) | (!is_connection & has_same_file))
 }
 
 /// Whether a record of `LAST` is that of the connection that left the TIME_WAIT socket `tw` on this port: the same addresses and
-/// ports, and the same next sequence number to send, which the kernel copies from one to the other. A later connection between the
-/// same ports begins with another number, by the clock of the kernel.
+/// ports, and the same next sequence number to send, which the kernel copies from one to the other. Two connections between the
+/// same ports have the same number by chance only: one in four billion.
 #[inline(always)]
 #[must_use]
 pub fn belongs_to_time_wait(last: &LastOwner, tw: &Socket, netns: u32, port: u16, snd_nxt: u32) -> bool {
@@ -101,7 +103,8 @@ mod tests {
         let early = Assignment { inode: 0, ..record() };
         assert!(!belongs_to_socket(&socket(INODE), &early, CONNECTION), "of the kernel, and gone");
         let subflow = Socket { protocol: IPPROTO_MPTCP, ..socket(INODE) };
-        assert!(belongs_to_socket(&subflow, &early, 0));
+        assert!(belongs_to_socket(&subflow, &early, CONNECTION));
+        assert!(!belongs_to_socket(&subflow, &early, 0), "of an earlier multipath connection");
         assert!(
             !belongs_to_socket(&Socket { inode: 0, ..subflow }, &early, 0),
             "an orphan of another connection"

@@ -97,11 +97,13 @@ pub(crate) fn meet(sk: *const u8, found_by: u8, holder: &mut Holder) {
     holder.refusal = 0;
     holder.released_ns = 0;
     sock::describe(sk, &mut holder.socket);
+    // Before the record: what the socket is now must not prove a record of later.
+    let connection = expected(sk, holder.socket.state);
     // SAFETY: integers.
     unsafe { words::clear(&raw mut holder.assignment) };
     let is_known =
         ports::copy(sk as u64, &mut holder.assignment) || datagram(sk as u64, &mut holder.assignment);
-    let is_own = belongs_to_socket(&holder.socket, &holder.assignment, expected(sk, holder.socket.state));
+    let is_own = belongs_to_socket(&holder.socket, &holder.assignment, connection);
     holder.has_assignment = is_known as u8 & is_own as u8;
     holder.assignment.task.pad = 0;
 }

@@ -2,7 +2,7 @@
 //!
 //! No hook of that backend reports the end of a TIME_WAIT socket. So the table has a fixed size: a full bucket overwrites its
 //! oldest record. A record belongs to a TIME_WAIT socket if all addresses and ports and the next sequence number to send are the
-//! same: the kernel copies that number from the closed socket, and no two connections between the same ports share it.
+//! same: the kernel copies that number from the closed socket.
 
 use aya_ebpf::helpers::bpf_ktime_get_boot_ns;
 use portwatch_common::bucket::{
@@ -67,15 +67,21 @@ fn buckets(key: u64) -> Option<(BucketRef<LastOwner>, BucketRef<LastOwner>)> {
     Some((bucket_at(&LAST, first)?, bucket_at(&LAST, second)?))
 }
 
-/// The key of a socket on this port.
+/// The key of a socket on this port. Of a socket without a connection any address may be asked for: its own is no part of the key.
 #[inline(always)]
 pub(crate) fn key(netns: u32, port: u16, socket: &Socket, snd_nxt: u32) -> u64 {
-    // All of an IPv4 address and the end of an IPv6 one.
-    let [a, b, c, d, .., w, x, y, z] = socket.remote;
-    let address = u32::from_ne_bytes([a, b, c, d]) ^ u32::from_ne_bytes([w, x, y, z]);
-    let ports = u32::from(socket.remote_port) << 16 | u32::from(port);
-    let mixed = (u64::from(address) << 32 | u64::from(ports)).wrapping_mul(MIX) ^ u64::from(netns);
+    let ports = (u64::from(socket.remote_port) << 16 | u64::from(port)) ^ u64::from(netns) << 32;
+    let local = if socket.remote_port == 0 { 0 } else { mixed_address(&socket.local) };
+    let mixed = (mixed_address(&socket.remote) ^ local.rotate_left(21)).wrapping_mul(MIX) ^ ports;
     closed_key((mixed.wrapping_mul(MIX) >> 32) as u32, snd_nxt)
+}
+
+/// All bytes of an address in one word.
+#[inline(always)]
+fn mixed_address(address: &[u8; 16]) -> u64 {
+    // SAFETY: an address is two words, at a multiple of one in every record.
+    let [a, b] = unsafe { address.as_ptr().cast::<[u64; 2]>().read() };
+    a ^ b.wrapping_mul(MIX)
 }
 
 const MIX: u64 = 0x9e37_79b9_7f4a_7c15;

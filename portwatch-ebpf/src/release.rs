@@ -23,23 +23,26 @@ pub(crate) fn never_given(sk: u64) {
     let _ = DATAGRAMS.remove(sk);
 }
 
-/// The kernel replaces the socket by the TIME_WAIT one `tw`, whose address as a number is `key`. It keeps the port and has no owner.
+/// The kernel replaces the socket `sk` by the TIME_WAIT one `tw`; their addresses as numbers are `from` and `to`. That keeps the port
+/// and has no owner.
 #[inline(always)]
-pub(crate) fn moved_to_time_wait<A: Access>(sk: u64, tw: *const u8, key: u64) {
-    let Some(record) = ports::find(sk) else {
+pub(crate) fn moved_to_time_wait<A: Access>(sk: *const u8, from: u64, tw: *const u8, to: u64) {
+    // SAFETY: a map value; the socket is locked, so no other CPU changes its record.
+    let is_own = |record: *mut Assignment| unsafe { (*record).task.pad } == connection::connection::<A>(sk);
+    let Some(record) = ports::find(from).filter(|record| is_own(*record)) else {
         // What is there is of an earlier TIME_WAIT socket at this address, whose release was skipped.
-        ports::remove(key);
+        ports::remove(to);
         return;
     };
     let snd_nxt = sock::snd_nxt_of_time_wait::<A>(tw);
-    match ports::reserve_unless(key, |_| false) {
+    match ports::reserve_unless(to, |_| false) {
         Slot::UpToDate => {}
         Slot::Reserved(slot) => {
             // SAFETY: the slot is claimed; the socket is locked, so no other CPU changes its record.
             unsafe { copy_to_time_wait(record, slot.value(), snd_nxt) };
-            slot.publish::<Atomic>(key);
+            slot.publish::<Atomic>(to);
         }
-        Slot::Overflow(bucket) => spill_time_wait(bucket, key, record, snd_nxt),
+        Slot::Overflow(bucket) => spill_time_wait(bucket, to, record, snd_nxt),
     }
 }
 

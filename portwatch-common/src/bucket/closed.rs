@@ -37,23 +37,22 @@ pub const fn closed_connection(key: u64) -> u64 {
 #[inline(always)]
 #[must_use]
 pub fn claim_closed<W: Words>(bucket: BucketRef<LastOwner>, key: u64, now_ns: u64) -> ClosedSlot {
-    let claimed = |slot| if claim_from::<W>(slot, key) { ClosedSlot::Free(slot) } else { ClosedSlot::Lost };
-    if let Some(slot) = earlier::<W>(bucket, key) {
-        return claimed(slot);
+    let claimed = |chosen| claim_chosen::<W>(chosen, key).map_or(ClosedSlot::Lost, ClosedSlot::Free);
+    if let Some(chosen) = earlier::<W>(bucket, key) {
+        return claimed(chosen);
     }
     if let Some(slot) = claim_slot::<W, _>(bucket, key) {
         return ClosedSlot::Free(slot);
     }
-    let slot = least_needed(bucket);
-    if needed_until_ns(slot) <= now_ns { claimed(slot) } else { ClosedSlot::Full }
+    let chosen = least_needed(bucket);
+    if chosen.needed_until_ns <= now_ns { claimed(chosen) } else { ClosedSlot::Full }
 }
 
 /// The slot of the record that is needed for the shortest time, though it may still be needed; `None` if another CPU takes it.
 #[inline(always)]
 #[must_use]
 pub fn evict_closed<W: Words>(bucket: BucketRef<LastOwner>, key: u64) -> Option<SlotRef<LastOwner>> {
-    let slot = least_needed(bucket);
-    claim_from::<W>(slot, key).then_some(slot)
+    claim_chosen::<W>(least_needed(bucket), key)
 }
 
 /// The two buckets that a connection's record may be in; the second is used if the first is full. With a choice of two, tables
@@ -65,32 +64,43 @@ pub const fn closed_buckets(key: u64, shift: u32) -> (u32, u32) {
     (bucket_of(connection, shift), bucket_of(connection.swap_bytes() | 1, shift))
 }
 
+/// A slot, and the key that it had when it was chosen.
+#[derive(Clone, Copy)]
+struct Chosen {
+    slot: SlotRef<LastOwner>,
+    key: u64,
+    needed_until_ns: u64,
+}
+
+/// Takes a slot if it is still that of the same key.
 #[inline(always)]
-fn claim_from<W: Words>(slot: SlotRef<LastOwner>, key: u64) -> bool {
-    let now = slot.read_key();
-    now & BUSY == 0 && slot.claim::<W>(now, key)
+fn claim_chosen<W: Words>(chosen: Chosen, key: u64) -> Option<SlotRef<LastOwner>> {
+    (chosen.key & BUSY == 0 && chosen.slot.claim::<W>(chosen.key, key)).then_some(chosen.slot)
 }
 
 #[inline(always)]
-fn earlier<W: Words>(bucket: BucketRef<LastOwner>, key: u64) -> Option<SlotRef<LastOwner>> {
+fn earlier<W: Words>(bucket: BucketRef<LastOwner>, key: u64) -> Option<Chosen> {
     let connection = closed_connection(key);
     (0..WAYS).find_map(|way| {
-        let found = closed_connection(bucket.slot(way).read_key());
-        (found == connection).then(|| bucket.slot(W::hide_index(way, found, connection)))
+        let found = bucket.slot(way).read_key();
+        (closed_connection(found) == connection).then(|| {
+            let slot = bucket.slot(W::hide_index(way, closed_connection(found), connection));
+            Chosen { slot, key: found, needed_until_ns: 0 }
+        })
     })
 }
 
 #[inline(always)]
-fn least_needed(bucket: BucketRef<LastOwner>) -> SlotRef<LastOwner> {
-    let (mut least_needed, mut least) = (bucket.slot(0), u64::MAX);
-    for way in 0..WAYS {
+fn least_needed(bucket: BucketRef<LastOwner>) -> Chosen {
+    let choose = |way| {
         let slot = bucket.slot(way);
-        let this = needed_until_ns(slot);
-        if this < least {
-            (least_needed, least) = (slot, this);
-        }
-    }
-    least_needed
+        // The key first: if the record is another one by then, the key is too.
+        let key = slot.read_key();
+        Chosen { slot, key, needed_until_ns: needed_until_ns(slot) }
+    };
+    (1..WAYS).map(choose).fold(choose(0), |least, other| {
+        if other.needed_until_ns < least.needed_until_ns { other } else { least }
+    })
 }
 
 /// Until when a TIME_WAIT socket may need the record. Of a socket that left none it is needed only for a moment, in case the kernel

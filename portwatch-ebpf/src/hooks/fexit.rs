@@ -135,7 +135,7 @@ pub(crate) fn hash_connect6(ctx: FExitContext) -> i32 {
 }
 
 /// `void inet_sock_destruct(struct sock *sk)`: every TCP and UDP socket comes here last. A record outlives its socket's port
-/// by that much; a release that the kernel skipped is told by inode and port, so it needs no stand-in.
+/// by that much. If the kernel skips the program, the record that stays does not count for a later socket (see `identity`).
 #[fentry(function = "inet_sock_destruct")]
 pub(crate) fn destruct(ctx: FEntryContext) -> i32 {
     release::released(number(&ctx, 0));
@@ -153,7 +153,7 @@ pub(crate) fn time_wait(ctx: FEntryContext) -> i32 {
 
 #[inline(always)]
 pub(super) fn moved_to_time_wait(ctx: &FEntryContext) {
-    release::moved_to_time_wait::<Typed>(number(ctx, 1), ctx.arg(0), number(ctx, 0));
+    release::moved_to_time_wait::<Typed>(ctx.arg(1), number(ctx, 1), ctx.arg(0), number(ctx, 0));
 }
 
 /// `void inet_twsk_bind_unhash(struct inet_timewait_sock *tw, struct inet_hashinfo *hashinfo)`: under the port's lock.

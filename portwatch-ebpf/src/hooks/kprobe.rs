@@ -131,8 +131,8 @@ pub(crate) fn kp_destruct(ctx: ProbeContext) -> u32 {
 /// `inet_twsk_hashdance_schedule` with one more parameter. The stand-in is about to enter the port table.
 #[kprobe]
 pub(crate) fn kp_time_wait(ctx: ProbeContext) -> u32 {
-    let time_wait = argument(&ctx, 0);
-    release::moved_to_time_wait::<Probed>(argument(&ctx, 1), time_wait as *const u8, time_wait);
+    let (sk, time_wait) = (argument(&ctx, 1), argument(&ctx, 0));
+    release::moved_to_time_wait::<Probed>(sk as *const u8, sk, time_wait as *const u8, time_wait);
     0
 }
 

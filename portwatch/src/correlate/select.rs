@@ -3,7 +3,7 @@
 use super::{cause, sctp};
 use crate::model::{Evidence, State};
 use crate::rule::{self, Endpoint, Era};
-use portwatch_common::record::{Holder, Refusal, flag, found_by};
+use portwatch_common::record::{Holder, Refusal, flag, found_by, refusal_flag};
 use portwatch_common::{Assignment, Socket};
 
 /// How long before the time stamp of a refusal the refused call may have begun: a release within it may have come
@@ -50,7 +50,7 @@ pub(super) fn select(refusal: &Refusal, records: &[Holder], era: Era) -> Selecti
             None => suspects.push(suspect(record, &last)),
         }
     }
-    if suspects.is_empty() {
+    if suspects.is_empty() && saw_all(refusal) {
         suspects.extend(last.iter().filter(|record| let_go_since(record, refusal, era)).map(|record| {
             Suspect { socket: record.socket, assignment: assignment(record), evidence: Evidence::LastOwner }
         }));
@@ -96,6 +96,11 @@ fn is_live_suspect(record: &Holder, refusal: &Refusal, era: Era) -> bool {
 
 fn conflicts(refusal: &Refusal, holder: &Socket, era: Era) -> bool {
     rule::conflicts(&Endpoint::from(&refusal.socket), &Endpoint::from(holder), era)
+}
+
+/// Every socket on the port came with the refusal: none that is unknown may have been in the way.
+fn saw_all(refusal: &Refusal) -> bool {
+    refusal.holders_lost == 0 && refusal.flags & (refusal_flag::WALK_CUT | refusal_flag::NO_WALK) == 0
 }
 
 /// Let go of the port after the refused call began, so that nothing was left to meet.

@@ -84,7 +84,7 @@ impl Hook {
         Self { stand_in: Some(StandIn::IfPreempted(stand_in)), ..self }
     }
 
-    /// A record that is not let go of is told from a living one by inode and port, and gives way to the next.
+    /// A record that is not removed does not count for a later socket (see `identity` of portwatch-common), and is overwritten.
     const fn of_releases(self) -> Self {
         Self { loses: false, ..self }
     }
@@ -116,7 +116,7 @@ const FEXIT: &[Hook] = &[
     optional("bind_conflict", Target::Fexit("inet_bind_conflict", 6), WITHOUT_BIND_CONFLICT),
     needed("destruct", Target::Fentry(&["inet_sock_destruct"])).of_releases(),
     needed("time_wait", Target::Fentry(TIME_WAIT_ENTERS)).or("time_wait_2"),
-    needed("time_wait_end", Target::Fentry(&["inet_twsk_bind_unhash"])),
+    needed("time_wait_end", Target::Fentry(&["inet_twsk_bind_unhash"])).of_releases(),
     needed("autobind", Target::Fentry(&["inet_autobind"])).or_if_preempted("autobind_2"),
     needed("csk_get_port", Target::Fexit("inet_csk_get_port", 2)).or_if_preempted("csk_get_port_2"),
     needed("udp_get_port", Target::Fexit("udp_lib_get_port", 3)).or_if_preempted("udp_get_port_2"),
@@ -137,7 +137,7 @@ const KPROBE: &[Hook] = &[
     optional("kp_judge", Target::Kprobe(&["inet_bind_conflict"]), WITHOUT_BIND_CONFLICT),
     needed("kp_destruct", Target::Kprobe(&["inet_sock_destruct"])).of_releases(),
     needed("kp_time_wait", Target::Kprobe(TIME_WAIT_ENTERS)),
-    needed("kp_time_wait_end", Target::Kprobe(&["inet_twsk_bind_unhash"])),
+    needed("kp_time_wait_end", Target::Kprobe(&["inet_twsk_bind_unhash"])).of_releases(),
     needed("kr_tcp_port", Target::Kretprobe("inet_csk_get_port")),
     needed("kp_tcp_port", Target::Kprobe(&["inet_csk_get_port"])),
     needed("kr_udp_port", Target::Kretprobe("udp_lib_get_port")),

@@ -60,7 +60,8 @@ fn look(kernel: &Kernel, ports: u32, wanted: &impl Fn(u16) -> bool) -> Result<Sn
             sockets.extend(wanted(record.port).then(|| open_socket(*record)));
         });
     }
-    Ok(Snapshot { sockets, lost: Counters::read(&ebpf).get("ports_full") })
+    let counters = Counters::read(&ebpf);
+    Ok(Snapshot { sockets, lost: counters.get("ports_full") + counters.get("ports_busy") })
 }
 
 fn open_socket(record: Assignment) -> OpenSocket {

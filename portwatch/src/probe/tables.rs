@@ -8,6 +8,9 @@ use serde::Serialize;
 use super::sizes::{Room, hash_memory};
 use super::walk;
 
+/// TCP_TIME_WAIT.
+const TIME_WAIT: u8 = 6;
+
 /// Counters of the kernel side, summed over the CPUs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
@@ -107,8 +110,8 @@ impl Assignments {
         let mut wanted = Vec::new();
         for map in &self.last {
             walk::each_value(map, |last: &LastOwner| {
-                let is_recent = last.released_ns >= since_ns && is_wanted(&last.assignment);
-                wanted.extend(is_recent.then_some(last.assignment));
+                let may_wait = last.state == TIME_WAIT && last.released_ns >= since_ns;
+                wanted.extend((may_wait && is_wanted(&last.assignment)).then_some(last.assignment));
             });
         }
         wanted

@@ -173,6 +173,11 @@ impl Soak {
         println!("{}", self.referee.table.closing(row, lost, self.seed));
         let table = &self.referee.table;
         let is_complete = table.conflicts() == u64::from(self.conflicts);
+        if explained > 0 {
+            println!(
+                "{explained} events or records of any process were skipped or overwritten, by its own count"
+            );
+        }
         let unexplained = table.failures() - table.total(Outcome::Unnamed).min(explained);
         Ok(is_complete && faults.is_empty() && unexplained == 0 && table.strays == 0 && lost == 0)
     }
