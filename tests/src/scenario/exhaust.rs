@@ -21,6 +21,23 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         refuse: |stage, _| refuse::bind(stage, Tcp4, Tcp4.loopback(0)),
     },
     Scenario {
+        name: "range-exhausted-after-another-process",
+        watch: FromTheStart,
+        needs: Needs::Nothing,
+        hold: |stage| {
+            stage.netns.narrow(Range { high: RANGE.low + 3, ..RANGE })?;
+            let mut former = stage.actor("former-hoarder")?;
+            for port in RANGE.low..=RANGE.low + 3 {
+                let socket = former.open(Tcp4, &[])?;
+                former.must(&Command::Bind(socket, Tcp4.wildcard(port)))?;
+                former.must(&Command::Close(socket))?;
+            }
+            stage.keep(former);
+            hoard(stage, Tcp4, &[("hoarder-later", 4)])
+        },
+        refuse: |stage, _| refuse::bind(stage, Tcp4, Tcp4.loopback(0)),
+    },
+    Scenario {
         name: "udp4-range-exhausted",
         watch: FromTheStart,
         needs: Needs::Nothing,
