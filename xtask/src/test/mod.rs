@@ -5,6 +5,7 @@ mod cells;
 mod depth;
 mod document;
 mod jobs;
+mod lane_1;
 mod matrix;
 mod parts;
 mod play;
@@ -17,7 +18,7 @@ mod soak;
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
@@ -26,7 +27,7 @@ use anyhow::{Context as _, Result, ensure};
 use crate::build::{self, Binaries, Profile};
 use crate::kernels::Arch;
 use crate::setup::apt;
-use crate::{bench, bpf, kernels, project, run, tidy};
+use crate::{bench, kernels, run};
 use cells::Cell;
 use depth::Depth;
 use jobs::{Job, Verdict};
@@ -127,7 +128,7 @@ pub(crate) fn run(args: &Args) -> Result<i32> {
     let begun = Instant::now();
     let mut score = Score::default();
     if args.wants_lane(1) {
-        lane_1(&mut score);
+        lane_1::run(&mut score);
     }
     let rows = if args.wants_lane(3) { args.rows() } else { Vec::new() };
     for (row, _) in rows.iter().filter(|_| args.refresh) {
@@ -199,30 +200,6 @@ fn documents(args: &Args, cells: &[Cell], score: &mut Score) {
     } else {
         score.judge("docs/kernels.md", document::check(cells));
     }
-}
-
-/// What can be judged without privilege.
-fn lane_1(score: &mut Score) {
-    println!("lane 1: no privilege");
-    let cargo = |words: &[&str]| {
-        let mut command = Command::new(project::cargo());
-        command.current_dir(project::root()).args(words);
-        command
-    };
-    let user_side = ["--workspace", "--exclude", "portwatch-ebpf"];
-    let step = |what: &str, why: &str, words: &[&str]| run::quiet(&mut cargo(words), what, why);
-    score.judge("formatting", step("cargo fmt --check", "one layout for all", &["fmt", "--all", "--check"]));
-    score.judge("tidy", tidy::check());
-    let clippy =
-        [&["clippy"], &user_side[..], &["--all-targets", "--locked", "--", "-D", "warnings"]].concat();
-    score.judge("clippy, user side", step("clippy, user side", "the project's lints", &clippy));
-    score.judge("clippy, kernel side", bpf::clippy());
-    score.judge("the committed objects are what the source gives", bpf::check());
-    let tests = [&["test"], &user_side[..], &["--locked"]].concat();
-    score.judge(
-        "unit and property tests",
-        step("cargo test", "rules, decoder, correlator, command line", &tests),
-    );
 }
 
 /// What the programs on this machine need.
