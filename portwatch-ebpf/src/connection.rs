@@ -1,4 +1,4 @@
-//! Which connection the record of a socket is of: what tells it from records of earlier sockets at the same address.
+//! Which connection the record of a socket is of: what proves that no earlier socket at the same address left it.
 
 use portwatch_common::Assignment;
 
@@ -40,7 +40,7 @@ pub(crate) fn is_on_port(record: &Assignment, port: u16) -> bool {
     record.port == port || record.port == 0
 }
 
-/// Tells the connections of a port apart, for sockets without a file. 0 before connect().
+/// Distinguishes the connections of a port, for sockets without a file. 0 before connect().
 ///
 /// It is the kernel's own hash of all addresses and ports. The tracepoint backend records before the kernel has computed it, and
 /// takes the remote end; always even there, see `release::remember`.

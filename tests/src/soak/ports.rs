@@ -9,7 +9,7 @@ use crate::netns::Range;
 
 /// First port that the kernel chooses; the same in every namespace.
 const LOWEST: u16 = 20_000;
-/// Ports that the kernel chooses from unless told otherwise. Enough for a minute of TIME_WAIT.
+/// Ports that the kernel chooses from by default. Enough for a minute of TIME_WAIT.
 pub(super) const CHOSEN: u16 = 20_000;
 /// The fewest that leave room for the holders and bystanders of one namespace.
 pub(super) const FEWEST: u16 = 100;
