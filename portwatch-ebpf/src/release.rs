@@ -76,10 +76,14 @@ pub(crate) fn remember(sk: *const u8, address: u64, state: u8) {
     let Some(record) = ports::find(address) else { return };
     // SAFETY: a map value that only hooks of this socket change.
     let record = unsafe { &mut *record };
-    // Behind the part of the socket that the verifier knows by type. 0: it never had a port.
-    let port = sock::kept_port(address as *const u8);
     // Odd: done already. Another connection: the record of an earlier socket at this address.
-    if port == 0 || record.task.pad != connection::connection::<Typed>(sk) {
+    if record.task.pad != connection::connection::<Typed>(sk) {
+        return;
+    }
+    // Behind the part of the socket that the verifier knows by type.
+    let port = sock::kept_port(address as *const u8);
+    if port == 0 {
+        // It never had one.
         return;
     }
     record.task.pad |= REMEMBERED;
