@@ -14,7 +14,7 @@ use crate::{project, run};
 pub(crate) enum Profile {
     /// As they are shipped: what is measured.
     Release,
-    /// Without link-time optimisation, in a third of the time: what is tested.
+    /// Without link-time optimisation: what is tested.
     Lab,
 }
 

@@ -164,7 +164,8 @@ impl Soak {
         }
         self.end_portwatch(&mut faults)?;
         let summary = self.portwatch.summary().unwrap_or_default();
-        let (lost, explained) = (lost(&summary), explained(&summary));
+        let by_probes = row.ends_with(Backend::Kprobe.name());
+        let (lost, explained) = (lost(&summary, by_probes), explained(&summary, by_probes));
         self.referee.table.print();
         for fault in &faults {
             println!("FAIL {fault}");
